@@ -1,0 +1,32 @@
+#include "bindings/numpy.hpp"
+#include "bindings/topics.hpp"
+#include "core/cpu.hpp"
+#include "core/threads.hpp"
+#include "ops/dispatch.hpp"
+
+namespace lowbit::bindings {
+
+static py::dict cpu_info() {
+  const CpuFeatures& cpu = cpu_features();
+  py::dict features;
+#define FEATURE(name) features[#name] = cpu.name;
+  FEATURE(avx2) FEATURE(fma) FEATURE(f16c) FEATURE(avx512) FEATURE(avx512_vnni)
+  FEATURE(avx512_bf16) FEATURE(amx_bf16) FEATURE(amx_int8) FEATURE(neon) FEATURE(dotprod)
+  FEATURE(i8mm)
+#undef FEATURE
+  return py::dict("model"_a = cpu.model, "features"_a = features, "isas"_a = ops::isas(),
+                  "compiled_isas"_a = ops::compiled_isas(), "active_isa"_a = ops::active_isa(),
+                  "threads"_a = get_num_threads(), "kernels"_a = ops::kernel_names());
+}
+
+void bind_runtime(py::module_& m) {
+  m.def("cpu_info", &cpu_info);
+  m.def("isas", &ops::isas);
+  m.def("active_isa", &ops::active_isa);
+  m.def("use_isa", &ops::use_isa, "name"_a);
+  m.def("last_kernel", &ops::last_kernel);
+  m.def("get_num_threads", &get_num_threads);
+  m.def("set_num_threads", &set_num_threads, "count"_a);
+}
+
+}  // namespace lowbit::bindings

@@ -1,0 +1,21 @@
+// bf16: dense rows of bfloat16, the upper half of a float, rounded to nearest even.
+#pragma once
+
+#include <cstring>
+
+#include "simd/simd.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+struct Bf16 {
+  using Element = uint16_t;
+  static F32 load16(const uint16_t* p) { return load_bf16(p); }
+  static float value(uint16_t element) {
+    const uint32_t word = static_cast<uint32_t>(element) << 16;
+    float v;
+    std::memcpy(&v, &word, sizeof v);
+    return v;
+  }
+};
+
+}  // namespace lowbit::LOWBIT_ISA

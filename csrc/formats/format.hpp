@@ -1,0 +1,36 @@
+// The one switch over formats. What a format must define:
+//
+//   dense   Element; load16(const Element*) -> F32; value(Element) -> float
+//   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
+//           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
+//           decode<column>(line) -> F32, still without its scale
+#pragma once
+
+#include "formats/bf16.hpp"
+#include "formats/fp32.hpp"
+#include "formats/int4.hpp"
+#include "formats/int8.hpp"
+#include "formats/nf4.hpp"
+#include "formats/weight.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+template <class Type, bool is_packed>
+struct FormatTag {
+  using type = Type;
+  static constexpr bool packed = is_packed;
+};
+
+// Calls use(FormatTag<...>{}) for the format that is stored.
+template <class Use>
+inline void visit(Format format, Use&& use) {
+  switch (format) {
+#define FORMAT(name, Type, packed) \
+  case Format::name:               \
+    return use(FormatTag<Type, packed>{});
+#include "formats/formats.def"
+#undef FORMAT
+  }
+}
+
+}  // namespace lowbit::LOWBIT_ISA

@@ -1,0 +1,14 @@
+// fp32: dense rows of float, read as they are.
+#pragma once
+
+#include "simd/simd.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+struct Fp32 {
+  using Element = float;
+  static F32 load16(const float* p) { return load(p); }
+  static float value(float element) { return element; }
+};
+
+}  // namespace lowbit::LOWBIT_ISA

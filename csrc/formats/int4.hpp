@@ -1,0 +1,32 @@
+// int4: value = (code - 8) * scale with codes 0..15. The scale is extreme / -8, so the value of
+// largest magnitude is stored exactly as code 0 whatever its sign (the rule of GGUF's Q4_0): a
+// Gaussian matrix in groups of 64 has an error of 0.0946 of its deviation; absmax / 7 has 0.1072.
+#pragma once
+
+#include "simd/simd.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+struct Int4 {
+  static constexpr int kColumnsPerLine = 8;
+  static constexpr int kBits = 4;
+
+  static F32 scale(F32 extreme) { return extreme * set1(-0.125f); }
+  static F32 inverse(F32 extreme) {
+    return select_less(zero(), abs(extreme), set1(-8.0f) / extreme, zero());
+  }
+  I32 encode(F32 x, F32 inverse) const {
+    return to_int(min(max(x * inverse, set1(-8.0f)), set1(7.0f))) + set1i(8);
+  }
+  template <int column>
+  static I32 place(I32 code) {
+    return shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(code);
+  }
+  template <int column>
+  F32 decode(I32 line) const {
+    constexpr int shift = column < 4 ? 8 * column : 8 * (column - 4) + 4;
+    return to_float((shift_right<shift>(line) & set1i(15)) - set1i(8));
+  }
+};
+
+}  // namespace lowbit::LOWBIT_ISA

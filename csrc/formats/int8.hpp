@@ -1,0 +1,32 @@
+// int8: value = code * scale with codes -127..127 (no -128, so that products of two codes never
+// saturate 16 bits), scale = absmax / 127, codes rounded to nearest even.
+#pragma once
+
+#include "simd/simd.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+struct Int8 {
+  static constexpr int kColumnsPerLine = 4;
+  static constexpr int kBits = 8;
+
+  // `extreme`: in each row, the value of largest magnitude with its sign.
+  static F32 scale(F32 extreme) { return abs(extreme) * set1(1.0f / 127.0f); }
+  static F32 inverse(F32 extreme) {
+    const F32 magnitude = abs(extreme);
+    return select_less(zero(), magnitude, set1(127.0f) / magnitude, zero());
+  }
+  I32 encode(F32 x, F32 inverse) const {
+    return to_int(min(max(x * inverse, set1(-127.0f)), set1(127.0f)));
+  }
+  template <int column>
+  static I32 place(I32 code) {
+    return shift_left<8 * column>(code & set1i(0xff));
+  }
+  template <int column>
+  F32 decode(I32 line) const {
+    return to_float(shift_right_signed<24>(shift_left<24 - 8 * column>(line)));
+  }
+};
+
+}  // namespace lowbit::LOWBIT_ISA

@@ -1,0 +1,60 @@
+// What each kernel is given: one plain struct per kernel is its contract. Kernels check nothing,
+// allocate nothing and start no threads; csrc/ops does all three.
+#pragma once
+
+#include <cstdint>
+
+#include "core/views.hpp"
+#include "formats/weight.hpp"
+
+namespace lowbit {
+
+// Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format.
+struct QuantizeArgs {
+  MatrixView<const float> source;  // [rows, cols]
+  Format format;
+  int64_t group_size, groups;
+  uint8_t* lines;  // as WeightView::data
+  float* scales;   // as WeightView::scales
+  int64_t block_begin, block_end;
+};
+
+// Rows [16 block_begin, 16 block_end) of any format to floats.
+struct DequantizeArgs {
+  WeightView source;
+  MatrixView<float> out;  // [rows, cols]
+  int64_t block_begin, block_end;
+};
+
+// One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
+struct Product {
+  MatrixView<const float> x;  // [M, depth]
+  WeightView weight;          // [N, depth], or [depth, N] when transposed
+};
+
+// y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
+// columns. Each element of y is summed by one call in the order of the depth, so the result does
+// not depend on how the ranges are cut.
+struct MatmulArgs {
+  Product first;
+  Product second;  // the low-rank part; x.data is null when there is none
+  bool transposed;
+  const float* bias;                 // [N] or null
+  MatrixView<const float> residual;  // [M, N] or null
+  float scale;
+  MatrixView<float> y;  // [M, N]
+  int64_t row_begin, row_end;
+  int64_t panel_begin, panel_end;
+  float* scratch;  // matmul_scratch(...) floats
+};
+
+// Depth decoded at a time: 16 x 384 floats, 24 kB, leave room for rows of x in a 32 kB cache.
+constexpr int64_t kMatmulDepth = 384;
+// Panels decoded at a time: x is read from memory once for every 64 columns.
+constexpr int64_t kMatmulPanels = 4;
+
+inline int64_t matmul_scratch(int64_t second_depth) {
+  return kMatmulPanels * 16 * (kMatmulDepth + round_up(second_depth, 16));
+}
+
+}  // namespace lowbit

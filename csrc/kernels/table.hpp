@@ -1,0 +1,22 @@
+// The kernels of every instruction set, one table each.
+#pragma once
+
+#include "kernels/args.hpp"
+
+namespace lowbit {
+
+struct KernelTable {
+  const char* isa;
+#define KERNEL(name, Args) void (*name)(const Args&) noexcept;
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+#define ISA(name, runs_here)           \
+  namespace name {                     \
+  extern const KernelTable kernel_table; \
+  }
+#include "core/isa.def"
+#undef ISA
+
+}  // namespace lowbit

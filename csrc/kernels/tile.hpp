@@ -1,0 +1,97 @@
+// The register tile every matrix product is made of: a few rows of x times one or more panels.
+#pragma once
+
+#include "core/views.hpp"
+#include "simd/simd.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+// One run of the reduction: a is row-major, b has 16-wide rows `b_stride` floats apart, and the
+// panel beside it starts `panel_stride` floats later.
+struct Segment {
+  const float* a;
+  int64_t a_stride;
+  const float* b;
+  int64_t b_stride;
+  int64_t panel_stride;
+  int64_t depth;
+};
+
+struct Tile {
+  Segment segments[2];
+  int segment_count;
+  bool accumulate;        // start from what c holds; otherwise from bias and residual
+  const float* bias;      // of the tile's first column, or null
+  const float* residual;  // of the tile's first element, or null
+  int64_t residual_stride;
+  float scale;
+  float* c;
+  int64_t c_stride;
+  int64_t columns;  // that exist, up to 16 * vectors
+};
+
+template <int rows, int vectors>
+inline void multiply_segment(const Segment& s, F32 (&sum)[rows][vectors]) {
+  const float* a = s.a;
+  const float* b = s.b;
+  for (int64_t k = 0; k < s.depth; ++k, ++a, b += s.b_stride) {
+    F32 weight[vectors];
+    for (int v = 0; v < vectors; ++v) weight[v] = load(b + v * s.panel_stride);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const F32 x = set1(a[r * s.a_stride]);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(x, weight[v], sum[r][v]);
+    }
+  }
+}
+
+template <int rows, int vectors>
+inline void multiply_tile(const Tile& t) {
+  F32 sum[rows][vectors];
+  int lanes[vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; ++v) {
+    const int64_t left = t.columns - v * kLanes;
+    lanes[v] = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
+  }
+  const bool full = t.columns == vectors * kLanes;
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      const float* c = t.c + r * t.c_stride + v * kLanes;
+      if (t.accumulate) {
+        sum[r][v] = full ? load(c) : load_first(c, lanes[v]);
+        continue;
+      }
+      F32 start = t.bias ? load_first(t.bias + v * kLanes, lanes[v]) : zero();
+      if (t.residual)
+        start = start + load_first(t.residual + r * t.residual_stride + v * kLanes, lanes[v]);
+      sum[r][v] = start;
+    }
+  for (int i = 0; i < t.segment_count; ++i) multiply_segment<rows, vectors>(t.segments[i], sum);
+  const F32 scale = set1(t.scale);
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      float* c = t.c + r * t.c_stride + v * kLanes;
+      const F32 y = sum[r][v] * scale;
+      if (full)
+        store(c, y);
+      else
+        store_first(c, y, lanes[v]);
+    }
+}
+
+// Picks the tile with the right number of rows, 1 <= rows <= limit.
+template <int vectors, int limit = kTileRows>
+inline void multiply_rows(const Tile& t, int64_t rows) {
+  if constexpr (limit > 1) {
+    if (rows < limit) return multiply_rows<vectors, limit - 1>(t, rows);
+  }
+  multiply_tile<limit, vectors>(t);
+}
+
+}  // namespace lowbit::LOWBIT_ISA

@@ -1,0 +1,41 @@
+// Linear layers over weights of any format, with a low-rank adapter in the same pass.
+#pragma once
+
+#include "core/random.hpp"
+#include "core/views.hpp"
+#include "formats/weight.hpp"
+
+namespace lowbit::ops {
+
+// The adapter of one layer, as PEFT stores it: a [rank, K], b [N, rank].
+struct LowRank {
+  MatrixView<const float> a;
+  MatrixView<const float> b;
+  float scale = 1;
+  DropoutMask dropout;  // of the input of `a`
+
+  explicit operator bool() const { return static_cast<bool>(a); }
+};
+
+// y = x W^T + bias + residual + scale * (dropout(x) a^T) b^T for x [M, K], W [N, K], y [M, N].
+// xa [M, rank] receives scale * dropout(x) a^T, which the backward needs; null without an adapter.
+void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<const float> bias,
+                    MatrixView<const float> residual, const LowRank& lora, MatrixView<float> y,
+                    MatrixView<float> xa);
+
+struct LinearGradients {
+  MatrixView<float> dx;  // [M, K], or null when the input needs no gradient
+  MatrixView<float> da;  // [rank, K], null without an adapter
+  MatrixView<float> db;  // [N, rank]
+};
+
+// dx = dy W + scale * dropout'(dy b a), da = scale * (dy b)^T dropout(x), db = dy^T xa, from the
+// stored codes of W: no dense copy of W is made.
+void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
+                     MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
+                     const LinearGradients& gradients);
+
+// out = x * mask / (1 - p); in place is allowed.
+void dropout(MatrixView<const float> x, const DropoutMask& mask, MatrixView<float> out);
+
+}  // namespace lowbit::ops

@@ -1,0 +1,171 @@
+// The contract of simd.hpp with AVX2, FMA and F16C: a vector is two ymm registers.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "simd/transpose_x86.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+// 6 rows x 16 columns: 12 accumulators, 2 registers of weights and one broadcast of 16 registers.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 1;
+
+struct F32 { __m256 lo, hi; };
+struct I32 { __m256i lo, hi; };
+struct Table16 { __m256 lo, hi; };
+
+namespace detail {
+// Lanes below n, as a mask for the masked loads and stores.
+inline __m256i first(int n) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+}
+}  // namespace detail
+
+inline F32 set1(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
+inline F32 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+inline F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, F32 v) {
+  _mm256_storeu_ps(p, v.lo);
+  _mm256_storeu_ps(p + 8, v.hi);
+}
+inline F32 load_first(const float* p, int n) {
+  return {_mm256_maskload_ps(p, detail::first(n)), _mm256_maskload_ps(p + 8, detail::first(n - 8))};
+}
+inline void store_first(float* p, F32 v, int n) {
+  _mm256_maskstore_ps(p, detail::first(n), v.lo);
+  _mm256_maskstore_ps(p + 8, detail::first(n - 8), v.hi);
+}
+
+inline F32 operator+(F32 a, F32 b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+inline F32 operator-(F32 a, F32 b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+inline F32 operator*(F32 a, F32 b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+inline F32 operator/(F32 a, F32 b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+inline F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+inline F32 max(F32 a, F32 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+inline F32 sqrt(F32 a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+inline F32 abs(F32 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+inline F32 copysign(F32 magnitude, F32 sign) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.lo), _mm256_and_ps(bit, sign.lo)),
+          _mm256_or_ps(_mm256_andnot_ps(bit, magnitude.hi), _mm256_and_ps(bit, sign.hi))};
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
+
+inline I32 to_int(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+inline F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+inline I32 bits(F32 a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
+inline F32 from_bits(I32 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+
+inline I32 set1i(int32_t v) { return {_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
+inline I32 load_i32(const void* p) {
+  const __m256i* words = static_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(words), _mm256_loadu_si256(words + 1)};
+}
+inline void store_i32(void* p, I32 v) {
+  __m256i* words = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(words, v.lo);
+  _mm256_storeu_si256(words + 1, v.hi);
+}
+inline I32 operator+(I32 a, I32 b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+inline I32 operator-(I32 a, I32 b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+inline I32 operator&(I32 a, I32 b) {
+  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
+}
+inline I32 operator|(I32 a, I32 b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+template <int n>
+inline I32 shift_left(I32 a) {
+  return {_mm256_slli_epi32(a.lo, n), _mm256_slli_epi32(a.hi, n)};
+}
+template <int n>
+inline I32 shift_right(I32 a) {
+  return {_mm256_srli_epi32(a.lo, n), _mm256_srli_epi32(a.hi, n)};
+}
+template <int n>
+inline I32 shift_right_signed(I32 a) {
+  return {_mm256_srai_epi32(a.lo, n), _mm256_srai_epi32(a.hi, n)};
+}
+
+inline F32 load_bf16(const uint16_t* p) {
+  const __m128i* words = reinterpret_cast<const __m128i*>(p);
+  const I32 wide{_mm256_cvtepu16_epi32(_mm_loadu_si128(words)),
+                 _mm256_cvtepu16_epi32(_mm_loadu_si128(words + 1))};
+  return from_bits(shift_left<16>(wide));
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  const I32 word = bits(v);
+  const I32 odd = shift_right<16>(word) & set1i(1);
+  const I32 rounded = shift_right<16>(word + set1i(0x7fff) + odd);
+  const I32 quiet = shift_right<16>(word) | set1i(0x40);
+  const __m256i nan_lo = _mm256_castps_si256(_mm256_cmp_ps(v.lo, v.lo, _CMP_UNORD_Q));
+  const __m256i nan_hi = _mm256_castps_si256(_mm256_cmp_ps(v.hi, v.hi, _CMP_UNORD_Q));
+  const __m256i lo = _mm256_blendv_epi8(rounded.lo, quiet.lo, nan_lo);
+  const __m256i hi = _mm256_blendv_epi8(rounded.hi, quiet.hi, nan_hi);
+  // packus works inside 128-bit halves; the permute puts the four quarters back in order.
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+}
+inline I32 load_i8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+}
+
+inline Table16 load_table(const float* values) {
+  return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)};
+}
+namespace detail {
+// vpermps reads three index bits; bit 3, moved to the sign, picks the half of the table.
+inline __m256 lookup8(Table16 table, __m256i index) {
+  const __m256 low = _mm256_permutevar8x32_ps(table.lo, index);
+  const __m256 high = _mm256_permutevar8x32_ps(table.hi, index);
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+}  // namespace detail
+inline F32 lookup16(Table16 table, I32 index) {
+  return {detail::lookup8(table, index.lo), detail::lookup8(table, index.hi)};
+}
+
+inline float reduce_add(F32 v) {
+  const __m256 eight = _mm256_add_ps(v.lo, v.hi);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float reduce_max(F32 v) {
+  const __m256 eight = _mm256_max_ps(v.lo, v.hi);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  detail::transpose16_by_8(in, in_stride, out, out_stride);
+}
+
+}  // namespace lowbit::LOWBIT_ISA

@@ -1,0 +1,174 @@
+// The contract of simd.hpp in plain C++: the fallback for any processor, and the easiest to read.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace lowbit::LOWBIT_ISA {
+
+constexpr int kTileRows = 4;
+constexpr int kTileVectors = 1;
+
+struct F32 { float lane[16]; };
+struct I32 { int32_t lane[16]; };
+struct Table16 { const float* values; };
+
+namespace detail {
+template <class Vector, class Function>
+inline Vector each(Function f) {
+  Vector out;
+  for (int i = 0; i < 16; ++i) out.lane[i] = f(i);
+  return out;
+}
+}  // namespace detail
+
+inline F32 set1(float v) { return detail::each<F32>([=](int) { return v; }); }
+inline F32 zero() { return set1(0.0f); }
+inline F32 load(const float* p) { return detail::each<F32>([=](int i) { return p[i]; }); }
+inline void store(float* p, F32 v) { std::memcpy(p, v.lane, sizeof v.lane); }
+inline F32 load_first(const float* p, int n) {
+  return detail::each<F32>([=](int i) { return i < n ? p[i] : 0.0f; });
+}
+inline void store_first(float* p, F32 v, int n) {
+  for (int i = 0; i < n; ++i) p[i] = v.lane[i];
+}
+
+inline F32 operator+(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline F32 operator-(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+inline F32 operator*(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline F32 operator/(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] / b.lane[i]; });
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return detail::each<F32>([&](int i) { return std::fmaf(a.lane[i], b.lane[i], c.lane[i]); });
+}
+// As the x86 instructions: the second operand when either is NaN.
+inline F32 min(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline F32 max(F32 a, F32 b) {
+  return detail::each<F32>([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline F32 sqrt(F32 a) {
+  return detail::each<F32>([&](int i) { return std::sqrt(a.lane[i]); });
+}
+inline F32 abs(F32 a) {
+  return detail::each<F32>([&](int i) { return std::fabs(a.lane[i]); });
+}
+inline F32 copysign(F32 magnitude, F32 sign) {
+  return detail::each<F32>([&](int i) { return std::copysign(magnitude.lane[i], sign.lane[i]); });
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return detail::each<F32>([&](int i) { return a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i]; });
+}
+
+inline I32 to_int(F32 a) {
+  return detail::each<I32>([&](int i) {
+    const float v = a.lane[i];
+    // Out of range gives the value the vector instructions give.
+    return v >= -2147483648.0f && v < 2147483648.0f ? static_cast<int32_t>(std::nearbyint(v))
+                                                    : INT32_MIN;
+  });
+}
+inline F32 to_float(I32 a) {
+  return detail::each<F32>([&](int i) { return static_cast<float>(a.lane[i]); });
+}
+inline I32 bits(F32 a) {
+  I32 out;
+  std::memcpy(&out, &a, sizeof out);
+  return out;
+}
+inline F32 from_bits(I32 a) {
+  F32 out;
+  std::memcpy(&out, &a, sizeof out);
+  return out;
+}
+
+inline I32 set1i(int32_t v) { return detail::each<I32>([=](int) { return v; }); }
+inline I32 load_i32(const void* p) {
+  I32 out;
+  std::memcpy(out.lane, p, sizeof out.lane);
+  return out;
+}
+inline void store_i32(void* p, I32 v) { std::memcpy(p, v.lane, sizeof v.lane); }
+inline I32 operator+(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) +
+                                static_cast<uint32_t>(b.lane[i]));
+  });
+}
+inline I32 operator-(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) -
+                                static_cast<uint32_t>(b.lane[i]));
+  });
+}
+inline I32 operator&(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) { return a.lane[i] & b.lane[i]; });
+}
+inline I32 operator|(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) { return a.lane[i] | b.lane[i]; });
+}
+template <int n>
+inline I32 shift_left(I32 a) {
+  return detail::each<I32>(
+      [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) << n); });
+}
+template <int n>
+inline I32 shift_right(I32 a) {
+  return detail::each<I32>(
+      [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) >> n); });
+}
+template <int n>
+inline I32 shift_right_signed(I32 a) {
+  return detail::each<I32>([&](int i) { return a.lane[i] >> n; });
+}
+
+inline F32 load_bf16(const uint16_t* p) {
+  return from_bits(detail::each<I32>(
+      [=](int i) { return static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16); }));
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  for (int i = 0; i < 16; ++i) {
+    uint32_t word;
+    std::memcpy(&word, &v.lane[i], sizeof word);
+    const bool nan = (word & 0x7fffffffu) > 0x7f800000u;
+    p[i] = static_cast<uint16_t>(nan ? (word >> 16) | 0x40u
+                                     : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+  }
+}
+inline I32 load_i8(const int8_t* p) {
+  return detail::each<I32>([=](int i) { return static_cast<int32_t>(p[i]); });
+}
+
+inline Table16 load_table(const float* values) { return {values}; }
+inline F32 lookup16(Table16 table, I32 index) {
+  return detail::each<F32>([&](int i) { return table.values[index.lane[i] & 15]; });
+}
+
+// The tree of the vector code: halves of 8, then 4, then 2, then 1.
+inline float reduce_add(F32 v) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) v.lane[i] += v.lane[i + half];
+  return v.lane[0];
+}
+inline float reduce_max(F32 v) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      v.lane[i] = v.lane[i] > v.lane[i + half] ? v.lane[i] : v.lane[i + half];
+  return v.lane[0];
+}
+
+inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  for (int r = 0; r < 16; ++r)
+    for (int c = 0; c < 16; ++c) out[c * out_stride + r] = in[r * in_stride + c];
+}
+
+}  // namespace lowbit::LOWBIT_ISA

@@ -1,0 +1,41 @@
+// The contract every instruction set fulfils, and the only way a kernel touches vector registers.
+//
+// A vector has 16 lanes on every instruction set (one register on AVX-512, two on AVX2, four on
+// NEON, an array in scalar code), every product-sum is an explicit fma, and reductions share one
+// tree. So a kernel written with these types gives the same bits everywhere.
+//
+//   F32, I32                      16 floats, 16 int32
+//   zero() set1(v) load(p) store(p, v)               unaligned
+//   load_first(p, n) store_first(p, v, n)            the first n lanes, 0 <= n <= 16; rest zero
+//   a + b, a - b, a * b, a / b, min, max, sqrt, abs, fma(a, b, c) = a * b + c
+//   select_less(a, b, x, y)       a < b ? x : y, lane by lane
+//   copysign(magnitude, sign)
+//   to_int(v)                     nearest, ties to even;  to_float(i)
+//   bits(v) from_bits(i)          reinterpret
+//   set1i(v) load_i32(p) store_i32(p, i)  i + j, i - j, i & j, i | j
+//   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i)
+//   load_bf16(p) store_bf16(p, v)  16 bfloat16, rounded to nearest even
+//   load_i8(p)                    16 signed bytes to int32
+//   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
+//   reduce_add(v) reduce_max(v)
+//   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
+//   kTileRows, kTileVectors       the shape of the register tile of a matrix product
+#pragma once
+
+#include <cstdint>
+
+#if LOWBIT_ISA_avx512 || LOWBIT_ISA_amx
+#include "simd/avx512.hpp"
+#elif LOWBIT_ISA_avx2
+#include "simd/avx2.hpp"
+#elif LOWBIT_ISA_neon
+#include "simd/neon.hpp"
+#else
+#include "simd/scalar.hpp"
+#endif
+
+namespace lowbit::LOWBIT_ISA {
+
+constexpr int kLanes = 16;
+
+}  // namespace lowbit::LOWBIT_ISA
