@@ -30,24 +30,35 @@ struct Tile {
   int64_t columns;  // that exist, up to 16 * vectors
 };
 
+// Rows are addressed from one pointer per three rows (base, base + stride, base + 2 stride), which
+// x86 can express; one pointer or offset per row would not leave enough general registers.
 template <int rows, int vectors>
-inline void multiply_segment(const Segment& s, F32 (&sum)[rows][vectors]) {
-  const float* a = s.a;
+[[gnu::always_inline]] inline void multiply_segment(const Segment& s, F32 (&sum)[rows][vectors]) {
+  constexpr int kBases = (rows + 2) / 3;
+  const float* base[kBases];
+  const int64_t stride = s.a_stride, b_stride = s.b_stride, panel_stride = s.panel_stride;
+#pragma GCC unroll 8
+  for (int i = 0; i < kBases; ++i) base[i] = s.a + 3 * i * stride;
   const float* b = s.b;
-  for (int64_t k = 0; k < s.depth; ++k, ++a, b += s.b_stride) {
+  for (const float* end = s.a + s.depth; base[0] != end; b += b_stride) {
     F32 weight[vectors];
-    for (int v = 0; v < vectors; ++v) weight[v] = load(b + v * s.panel_stride);
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) weight[v] = load(b + v * panel_stride);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const F32 x = set1(a[r * s.a_stride]);
+      const F32 x = set1(base[r / 3][r % 3 * stride]);
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sum[r][v] = fma(x, weight[v], sum[r][v]);
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < kBases; ++i) ++base[i];
   }
 }
 
+// Not inlined: in the caller's loop the compiler would keep constants of the epilogue in registers
+// that the accumulators need, and one spilled accumulator halves the speed.
 template <int rows, int vectors>
-inline void multiply_tile(const Tile& t) {
+[[gnu::noinline]] void multiply_tile(const Tile& t) {
   F32 sum[rows][vectors];
   int lanes[vectors];
 #pragma GCC unroll 4
