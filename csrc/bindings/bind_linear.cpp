@@ -32,8 +32,9 @@ py::tuple linear_forward(const Array<float>& x, const Weight& weight, const Mayb
 
 py::tuple linear_backward(const Array<float>& dy, const Maybe<float>& x, const Maybe<float>& xa,
                           const Weight& weight, const Maybe<float>& lora_a,
-                          const Maybe<float>& lora_b, float scale, bool need_dx, float dropout,
-                          uint64_t seed, uint64_t counter) {
+                          const Maybe<float>& lora_b, float scale, bool need_dx,
+                          const Maybe<float>& residual, float dropout, uint64_t seed,
+                          uint64_t counter) {
   const auto dy_view = matrix("linear_backward: dy", dy);
   const WeightView w = view(weight);
   const auto lora = low_rank(lora_a, lora_b, scale, dropout, seed, counter);
@@ -46,6 +47,7 @@ py::tuple linear_backward(const Array<float>& dy, const Maybe<float>& x, const M
     slot = array;
     return mutable_matrix("gradient", array);
   };
+  gradients.residual = matrix("linear_backward: residual", residual);
   if (need_dx) gradients.dx = allocate(dx, dy_view.rows, w.cols);
   if (lora) {
     gradients.da = allocate(da, lora.a.rows, w.cols);
@@ -73,7 +75,7 @@ void bind_linear(py::module_& m) {
   m.def("linear_backward", &linear_backward, "dy"_a.noconvert(), "x"_a.noconvert(),
         "xa"_a.noconvert(), "weight"_a.noconvert(), "lora_a"_a.noconvert() = py::none(),
         "lora_b"_a.noconvert() = py::none(), "scale"_a = 1.0f, "need_dx"_a = true,
-        "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
+        "residual"_a.noconvert() = py::none(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
   m.def("dropout", &dropout, "x"_a.noconvert(), "probability"_a, "seed"_a, "counter"_a);
 }
 

@@ -52,15 +52,21 @@ void run(MatmulArgs args) {
   });
 }
 
-// y = scale * x W^T, or scale * x W when transposed.
+// y = scale * x W^T + residual, or with W when transposed.
 void multiply(MatrixView<const float> x, const WeightView& w, bool transposed, float scale,
-              MatrixView<float> y) {
+              MatrixView<float> y, MatrixView<const float> residual = {}) {
   MatmulArgs args{};
+  args.residual = residual;
   args.first = {x, w};
   args.transposed = transposed;
   args.scale = scale;
   args.y = y;
   run(args);
+}
+
+void add(MatrixView<const float> from, MatrixView<float> to) {
+  for (int64_t r = 0; r < to.rows; ++r)
+    for (int64_t c = 0; c < to.cols; ++c) to.row(r)[c] += from.row(r)[c];
 }
 
 Buffer transposed(MatrixView<const float> m) {
@@ -145,9 +151,12 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   Trace trace("linear_backward", format_info(w.format).name, "M", dy.rows, "N", w.rows, "K",
               w.cols, "rank", lora.a.rows);
   const MatrixView<float>& dx = gradients.dx;
+  const MatrixView<const float>& residual = gradients.residual;
   if (dx) check_shape("linear_backward", "dx", dx.rows, dx.cols, dy.rows, w.cols);
+  if (dx && residual)
+    check_shape("linear_backward", "residual", residual.rows, residual.cols, dy.rows, w.cols);
   if (!lora) {
-    if (dx) multiply(dy, w, true, 1.0f, dx);
+    if (dx) multiply(dy, w, true, 1.0f, dx, residual);
     return;
   }
   check_low_rank("linear_backward", lora, w);
@@ -174,6 +183,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
     args.first = {dy, w};
     args.second = {dyb.view, dense(lora.a)};
     args.transposed = true;
+    args.residual = residual;
     args.scale = 1;
     args.y = dx;
     run(args);
@@ -185,13 +195,8 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   if (!dx) return;
   multiply(dyb.view, dense(lora.a), true, 1.0f, masked.view);
   dropout(masked.view, lora.dropout, masked.view);
-  MatmulArgs args{};
-  args.first = {dy, w};
-  args.transposed = true;
-  args.residual = masked.view;
-  args.scale = 1;
-  args.y = dx;
-  run(args);
+  multiply(dy, w, true, 1.0f, dx, masked.view);
+  if (residual) add(residual, dx);
 }
 
 }  // namespace lowbit::ops

@@ -24,12 +24,13 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
                     MatrixView<float> xa);
 
 struct LinearGradients {
-  MatrixView<float> dx;  // [M, K], or null when the input needs no gradient
+  MatrixView<float> dx;              // [M, K], or null when the input needs no gradient
+  MatrixView<const float> residual;  // [M, K] added to dx, or null: the gradient of a side branch
   MatrixView<float> da;  // [rank, K], null without an adapter
   MatrixView<float> db;  // [N, rank]
 };
 
-// dx = dy W + scale * dropout'(dy b a), da = scale * (dy b)^T dropout(x), db = dy^T xa, from the
+// dx = dy W + scale * dropout'(dy b a) + residual, da = scale * (dy b)^T dropout(x), db = dy^T xa, from the
 // stored codes of W: no dense copy of W is made.
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,

@@ -1,0 +1,80 @@
+"""y = x W^T + b + scale (x A^T) B^T for W in any format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.arrays import as_float32
+from lowbit.quantization.matrix import QuantizedMatrix
+
+
+def kernel_weight(weight: Any, function: str) -> Any:
+    """A weight as the kernels take it: packed codes, float32 rows, or bfloat16 rows as uint16."""
+    if isinstance(weight, QuantizedMatrix):
+        return weight._packed
+    array = np.asarray(weight)
+    if array.dtype == np.uint16 or array.dtype.name == "bfloat16":
+        return np.ascontiguousarray(array).view(np.uint16)
+    return as_float32(array, function, "weight", ndim=2)
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    lora: tuple[Any, Any, float] | None = None,
+    compute: str = "auto",
+) -> np.ndarray:
+    """Multiply rows of `x` by a weight matrix of any format, with an adapter in the same pass.
+
+    Parameters
+    ----------
+    x
+        Inputs [..., K].
+    weight
+        W [N, K]: a `QuantizedMatrix`, a float array, or bfloat16 as uint16.
+    bias
+        [N], or None.
+    lora
+        (A [r, K], B [N, r], scale) in PEFT's orientation, or None.
+    compute
+        "fp32": products and sums in float32 with the exact stored weights. "bf16": both sides of
+        each product rounded to bfloat16 (relative error about 2**-8), sums in float32; needs a
+        processor with bf16 tiles. "auto": "bf16" where such tiles exist and there are enough rows,
+        "fp32" otherwise.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [..., N].
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, or this machine cannot compute in the way asked for.
+
+    Examples
+    --------
+    >>> import numpy as np, lowbit as lb
+    >>> w = np.eye(32, dtype=np.float32)
+    >>> y = linear(np.ones((2, 32)), lb.quantize(w, "nf4", group_size=32))
+    >>> y.shape, float(y[0, 0])
+    ((2, 32), 1.0)
+    """
+    array = as_float32(x, "linear", "x")
+    if array.ndim == 0:
+        raise ValueError("linear: x is a single number; pass an array [..., K]")
+    rows = array.reshape(-1, array.shape[-1])
+    options: dict[str, Any] = {"compute": compute}
+    if bias is not None:
+        options["bias"] = as_float32(bias, "linear", "bias", ndim=1)
+    if lora is not None:
+        a, b, scale = lora
+        options["lora_a"] = as_float32(a, "linear", "lora A", ndim=2)
+        options["lora_b"] = as_float32(b, "linear", "lora B", ndim=2)
+        options["scale"] = float(scale)
+    y, _ = _core.linear_forward(rows, kernel_weight(weight, "linear"), **options)
+    return y.reshape(*array.shape[:-1], y.shape[1])
