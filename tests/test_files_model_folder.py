@@ -94,7 +94,7 @@ def test_folder_of_shards(folder):
     with open_model_folder(folder) as model:
         np.testing.assert_array_equal(model.read(QUERY), tensors[QUERY])
     (folder / "model-2.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="model-2.safetensors is missing"):
+    with pytest.raises(FileNotFoundError, match=r"model-2.safetensors is missing"):
         open_model_folder(folder)
     shutil.copy(folder / "model-1.safetensors", folder / "model-2.safetensors")
     with pytest.raises(FileFormatError, match="is in two files"):
@@ -125,7 +125,7 @@ def test_missing_file_is_named(folder, missing, message):
 
 def test_pickle_is_refused_with_the_way_out(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match="pickle.*safe_serialization"):
+    with pytest.raises(FileNotFoundError, match=r"pickle.*safe_serialization"):
         open_model_folder(folder)
 
 
@@ -159,7 +159,7 @@ def test_read_refuses_weights_that_are_not_finite(folder, value):
     tensors[QUERY][3, 3] = value
     write_safetensors(folder / "model.safetensors", tensors)
     with open_model_folder(folder) as model:
-        with pytest.raises(FileFormatError, match="query.*NaN or infinity"):
+        with pytest.raises(FileFormatError, match=r"query.*NaN or infinity"):
             model.read(QUERY)
         model.read("embeddings.LayerNorm.bias")
 

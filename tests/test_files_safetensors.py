@@ -132,7 +132,7 @@ def test_read_reports_file_cut_after_opening(tmp_path):
     write_safetensors(path, {"w": np.ones(1000, np.float32)})
     with SafetensorsFile(path) as file:
         os.truncate(path, 2000)
-        with pytest.raises(FileFormatError, match="'w'.*too early"):
+        with pytest.raises(FileFormatError, match=r"'w'.*too early"):
             file.read("w")
 
 

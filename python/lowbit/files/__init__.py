@@ -12,10 +12,13 @@ from lowbit.files.safetensors import (
     write_safetensors,
 )
 from lowbit.files.sentence_config import SentenceConfig, read_sentence_config
+from lowbit.files.splits import split_train_test
+from lowbit.files.tables import LabelledTexts, read_labelled, read_texts
 
 __all__ = [
     "EncoderConfig",
     "FileFormatError",
+    "LabelledTexts",
     "ModelFolder",
     "SafetensorsFile",
     "SentenceConfig",
@@ -23,10 +26,13 @@ __all__ = [
     "expected_tensors",
     "find_bundled_model",
     "open_model_folder",
+    "read_labelled",
     "read_safetensors",
     "read_sentence_config",
+    "read_texts",
     "replace_file",
     "replace_folder",
+    "split_train_test",
     "write_file",
     "write_safetensors",
 ]
