@@ -12,7 +12,7 @@ static py::dict cpu_info() {
 #define FEATURE(name) features[#name] = cpu.name;
   FEATURE(avx2) FEATURE(fma) FEATURE(f16c) FEATURE(avx512) FEATURE(avx512_vnni)
   FEATURE(avx512_bf16) FEATURE(amx_bf16) FEATURE(amx_int8) FEATURE(neon) FEATURE(dotprod)
-  FEATURE(i8mm)
+  FEATURE(i8mm) FEATURE(emulated)
 #undef FEATURE
   return py::dict("model"_a = cpu.model, "features"_a = features, "isas"_a = ops::isas(),
                   "compiled_isas"_a = ops::compiled_isas(), "active_isa"_a = ops::active_isa(),

@@ -83,6 +83,10 @@ CpuFeatures detect() {
     cpu.amx_bf16 = bit(seven.edx, 22);
     cpu.amx_int8 = bit(seven.edx, 25);
   }
+#if LOWBIT_EMULATE
+  cpu.emulated = true;
+  cpu.avx512 = cpu.avx512_vnni = cpu.avx512_bf16 = cpu.amx_bf16 = cpu.amx_int8 = cpu.avx2;
+#endif
   return cpu;
 }
 

@@ -11,6 +11,7 @@ struct CpuFeatures {
   bool avx512_vnni = false, avx512_bf16 = false;
   bool amx_bf16 = false, amx_int8 = false;  // present, and the operating system granted tiles
   bool neon = false, dotprod = false, i8mm = false;
+  bool emulated = false;  // a test build: AVX-512 and AMX are plain C++ and count as present
   std::string model;
 };
 

@@ -1,0 +1,121 @@
+// The contract of simd.hpp with AVX-512 (F, BW, DQ, VL): a vector is one zmm register.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "simd/transpose_x86.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+// 12 rows x 32 columns: 24 accumulators, 2 registers of weights and one broadcast of 32 registers.
+// 12 divides the 48 rows that matmul keeps in the cache.
+constexpr int kTileRows = 12;
+constexpr int kTileVectors = 2;
+
+struct F32 { __m512 v; };
+struct I32 { __m512i v; };
+struct Table16 { __m512 v; };
+
+namespace detail {
+inline __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+}  // namespace detail
+
+inline F32 set1(float v) { return {_mm512_set1_ps(v)}; }
+inline F32 zero() { return {_mm512_setzero_ps()}; }
+inline F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, F32 v) { _mm512_storeu_ps(p, v.v); }
+inline F32 load_first(const float* p, int n) {
+  return {_mm512_maskz_loadu_ps(detail::first(n), p)};
+}
+inline void store_first(float* p, F32 v, int n) {
+  _mm512_mask_storeu_ps(p, detail::first(n), v.v);
+}
+
+inline F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32 operator/(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F32 sqrt(F32 a) { return {_mm512_sqrt_ps(a.v)}; }
+inline F32 abs(F32 a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v)}; }
+inline F32 copysign(F32 magnitude, F32 sign) {
+  const __m512 bit = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+
+inline I32 to_int(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline F32 to_float(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline I32 bits(F32 a) { return {_mm512_castps_si512(a.v)}; }
+inline F32 from_bits(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
+
+inline I32 set1i(int32_t v) { return {_mm512_set1_epi32(v)}; }
+inline I32 load_i32(const void* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_i32(void* p, I32 v) { _mm512_storeu_si512(p, v.v); }
+inline I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline I32 operator-(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline I32 operator&(I32 a, I32 b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline I32 operator|(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
+template <int n>
+inline I32 shift_left(I32 a) {
+  return {_mm512_slli_epi32(a.v, n)};
+}
+template <int n>
+inline I32 shift_right(I32 a) {
+  return {_mm512_srli_epi32(a.v, n)};
+}
+template <int n>
+inline I32 shift_right_signed(I32 a) {
+  return {_mm512_srai_epi32(a.v, n)};
+}
+
+inline F32 load_bf16(const uint16_t* p) {
+  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return from_bits(shift_left<16>(I32{_mm512_cvtepu16_epi32(words)}));
+}
+// Not vcvtneps2bf16: it turns denormals into zero, which no other instruction set does.
+inline void store_bf16(uint16_t* p, F32 v) {
+  const I32 word = bits(v);
+  const I32 odd = shift_right<16>(word) & set1i(1);
+  const I32 rounded = shift_right<16>(word + set1i(0x7fff) + odd);
+  const I32 quiet = shift_right<16>(word) | set1i(0x40);
+  const __mmask16 nan = _mm512_cmp_ps_mask(v.v, v.v, _CMP_UNORD_Q);
+  const __m512i chosen = _mm512_mask_blend_epi32(nan, rounded.v, quiet.v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(chosen));
+}
+inline I32 load_i8(const int8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+
+inline Table16 load_table(const float* values) { return {_mm512_loadu_ps(values)}; }
+// vpermps reads the low four bits of an index and ignores the others.
+inline F32 lookup16(Table16 table, I32 index) {
+  return {_mm512_permutexvar_ps(index.v, table.v)};
+}
+
+inline float reduce_add(F32 v) {
+  const __m256 eight =
+      _mm256_add_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float reduce_max(F32 v) {
+  const __m256 eight =
+      _mm256_max_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  detail::transpose16_by_8(in, in_stride, out, out_stride);
+}
+
+}  // namespace lowbit::LOWBIT_ISA

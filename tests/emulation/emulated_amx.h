@@ -1,0 +1,155 @@
+// The AMX and AVX512_BF16 intrinsics used by csrc/simd/amx.hpp. Tiles belong to a thread, as in the
+// processor; a use that the processor answers with a fault aborts with a message.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace lowbit::LOWBIT_ISA::emulated {
+
+struct TileConfig {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+};
+static_assert(sizeof(TileConfig) == 64);
+
+struct TileUnit {
+  TileConfig config{};
+  alignas(64) uint8_t data[8][16][64] = {};
+};
+
+// `static`: each file has its own tiles; a kernel never leaves its file with tiles configured.
+static thread_local TileUnit tile_unit;
+
+inline void require(bool holds, const char* rule) {
+  if (holds) return;
+  std::fprintf(stderr, "emulated AMX: %s\n", rule);
+  std::abort();
+}
+
+inline void require_tile(int tile) {
+  const TileConfig& c = tile_unit.config;
+  require(c.palette == 1, "tile used before _tile_loadconfig or after _tile_release");
+  require(tile >= 0 && tile < 8 && c.rows[tile] > 0 && c.row_bytes[tile] > 0,
+          "tile not configured");
+}
+
+inline void tile_loadconfig(const void* p) {
+  TileUnit& unit = tile_unit;
+  require(unit.config.palette == 0, "_tile_loadconfig without _tile_release before it");
+  std::memcpy(&unit.config, p, sizeof unit.config);
+  const TileConfig& c = unit.config;
+  require(c.palette == 1, "palette is not 1");
+  require(c.start_row == 0, "start_row is not 0");
+  for (uint8_t byte : c.reserved) require(byte == 0, "reserved bytes of the configuration not 0");
+  for (int t = 0; t < 16; ++t) {
+    require(c.row_bytes[t] <= 64 && c.rows[t] <= 16, "tile larger than 16 rows x 64 bytes");
+    require(t < 8 || (c.row_bytes[t] == 0 && c.rows[t] == 0), "more than 8 tiles");
+    require((c.row_bytes[t] == 0) == (c.rows[t] == 0), "tile with rows but no columns");
+  }
+  std::memset(unit.data, 0, sizeof unit.data);
+}
+inline void tile_release() { tile_unit = {}; }
+inline void tile_zero(int tile) {
+  require_tile(tile);
+  std::memset(tile_unit.data[tile], 0, sizeof tile_unit.data[tile]);
+}
+inline void tile_loadd(int tile, const void* base, long stride) {
+  tile_zero(tile);
+  const TileConfig& c = tile_unit.config;
+  for (int r = 0; r < c.rows[tile]; ++r)
+    std::memcpy(tile_unit.data[tile][r], static_cast<const char*>(base) + r * stride,
+                c.row_bytes[tile]);
+}
+inline void tile_stored(int tile, void* base, long stride) {
+  require_tile(tile);
+  const TileConfig& c = tile_unit.config;
+  for (int r = 0; r < c.rows[tile]; ++r)
+    std::memcpy(static_cast<char*>(base) + r * stride, tile_unit.data[tile][r],
+                c.row_bytes[tile]);
+}
+
+inline float flushed(float v) { return std::fpclassify(v) == FP_SUBNORMAL ? v * 0.0f : v; }
+// The processor takes denormal operands as zero.
+inline float widened(uint16_t v) {
+  const uint32_t word = static_cast<uint32_t>(v) << 16;
+  float out;
+  std::memcpy(&out, &word, sizeof out);
+  return flushed(out);
+}
+
+// Two sums a lane, over the even and the odd elements, then their sum onto the tile: the order and
+// the roundings that the manual gives.
+inline void tile_dpbf16ps(int c, int a, int b) {
+  require_tile(c), require_tile(a), require_tile(b);
+  require(c != a && c != b && a != b, "_tile_dpbf16ps: two operands are the same tile");
+  const TileConfig& config = tile_unit.config;
+  const int rows = config.rows[c], depth = config.row_bytes[a] / 4,
+            columns = config.row_bytes[c] / 4;
+  require(config.rows[a] == rows && config.rows[b] == depth &&
+              config.row_bytes[b] == config.row_bytes[c],
+          "_tile_dpbf16ps: shapes of the tiles do not fit");
+  for (int m = 0; m < rows; ++m) {
+    float sum[2][16] = {};
+    for (int k = 0; k < depth; ++k) {
+      uint16_t x[2], w[32];
+      std::memcpy(x, tile_unit.data[a][m] + 4 * k, sizeof x);
+      std::memcpy(w, tile_unit.data[b][k], sizeof w);
+      const float even = widened(x[0]), odd = widened(x[1]);
+      for (int n = 0; n < columns; ++n) {
+        sum[0][n] = std::fmaf(even, widened(w[2 * n]), sum[0][n]);
+        sum[1][n] = std::fmaf(odd, widened(w[2 * n + 1]), sum[1][n]);
+      }
+    }
+    float out[16];
+    std::memcpy(out, tile_unit.data[c][m], sizeof out);
+    for (int n = 0; n < columns; ++n)
+      out[n] = flushed(out[n] + flushed(flushed(sum[0][n]) + flushed(sum[1][n])));
+    std::memcpy(tile_unit.data[c][m], out, sizeof out);
+  }
+}
+
+// bfloat16, nearest even; denormals become zero.
+inline uint16_t narrowed(float v) {
+  const float kept = flushed(v);
+  uint32_t word;
+  std::memcpy(&word, &kept, sizeof word);
+  if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((word >> 16) | 0x40u);
+  return static_cast<uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+}
+// Elements 0..15 from `low`, 16..31 from `high`.
+LOWBIT_EMULATED __m512i mm512_cvtne2ps_pbh(__m512 high, __m512 low) {
+  const Floats a{low}, b{high};
+  Split<__m512i, __m256i, uint16_t> out;
+  for (int i = 0; i < 16; ++i) {
+    out.lane[i] = narrowed(a.lane[i]);
+    out.lane[16 + i] = narrowed(b.lane[i]);
+  }
+  return out.whole;
+}
+LOWBIT_EMULATED __m512i mm512_permutexvar_epi16(__m512i index, __m512i v) {
+  const Shorts which{index}, in{v};
+  Shorts out;
+  for (int i = 0; i < 32; ++i) out.lane[i] = in.lane[which.lane[i] & 31];
+  return out.whole;
+}
+
+}  // namespace lowbit::LOWBIT_ISA::emulated
+
+#undef _tile_loadconfig
+#define _tile_loadconfig LOWBIT_CALL(tile_loadconfig)
+#undef _tile_release
+#define _tile_release LOWBIT_CALL(tile_release)
+#undef _tile_zero
+#define _tile_zero LOWBIT_CALL(tile_zero)
+#undef _tile_loadd
+#define _tile_loadd LOWBIT_CALL(tile_loadd)
+#undef _tile_stored
+#define _tile_stored LOWBIT_CALL(tile_stored)
+#undef _tile_dpbf16ps
+#define _tile_dpbf16ps LOWBIT_CALL(tile_dpbf16ps)
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh LOWBIT_CALL(mm512_cvtne2ps_pbh)
+#undef _mm512_permutexvar_epi16
+#define _mm512_permutexvar_epi16 LOWBIT_CALL(mm512_permutexvar_epi16)
