@@ -125,7 +125,7 @@ def test_missing_file_is_named(folder, missing, message):
 
 def test_pickle_is_refused_with_the_way_out(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"pickle.*safe_serialization"):
+    with pytest.raises(FileFormatError, match=r"pickle.*safe_serialization"):
         open_model_folder(folder)
 
 

@@ -131,8 +131,9 @@ def open_model_folder(path: str | os.PathLike) -> ModelFolder:
     FileNotFoundError
         The folder, its config.json, its weights or its vocabulary do not exist.
     FileFormatError
-        A file breaks its format, the model is of another family, or a tensor is missing or has a
-        shape or type that the configuration does not allow; names the tensor, expected and got.
+        A file breaks its format, the weights are a pickle, the model is of another family, or a
+        tensor is missing or has a shape or type that the configuration does not allow; the message
+        names the tensor, expected and got.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -196,14 +197,12 @@ def _find_weights(folder: Path) -> list[Path]:
     if single.exists():
         return [single]
     if not index.exists():
-        pickle = folder / "pytorch_model.bin"
-        hint = (
-            "; pytorch_model.bin is a pickle, which can run any program, and is not read: "
-            "convert it with transformers' save_pretrained(safe_serialization=True)"
-            if pickle.exists()
-            else ""
-        )
-        raise FileNotFoundError(f"{folder}: model.safetensors is missing{hint}")
+        if (folder / "pytorch_model.bin").exists():
+            raise FileFormatError(
+                f"{folder}: pytorch_model.bin is a pickle, which can run any program, and is not "
+                "read; convert it with transformers' save_pretrained(safe_serialization=True)"
+            )
+        raise FileNotFoundError(f"{folder}: model.safetensors is missing")
     weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise FileFormatError(f"{index}: weight_map must map tensor names to files")
