@@ -49,6 +49,20 @@ inline Array<float> new_matrix(int64_t rows, int64_t cols) {
   return Array<float>({rows, cols});
 }
 
+// All elements of an array of any shape.
+template <class T>
+VectorView<const T> flat(const Array<T>& array) {
+  return {array.data(), array.size()};
+}
+template <class T>
+VectorView<T> mutable_flat(Array<T>& array) {
+  return {array.mutable_data(), array.size()};
+}
+
+inline Array<float> new_like(const Array<float>& array) {
+  return Array<float>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+}
+
 // Runs the work without the interpreter lock.
 template <class Work>
 void released(Work&& work) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/args.hpp"
+#include "kernels/encoder_args.hpp"
 
 namespace lowbit {
 

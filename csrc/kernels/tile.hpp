@@ -105,4 +105,33 @@ inline void multiply_rows(const Tile& t, int64_t rows) {
   multiply_tile<limit, vectors>(t);
 }
 
+// c [rows, columns] = scale * (a b + what c held when `accumulate`), for operands that fit a cache:
+// a is row-major, b is made of panels.
+struct SmallProduct {
+  Segment segment;  // of the first row and the first panel
+  int64_t rows, columns;
+  float scale;
+  bool accumulate;
+  float* c;
+  int64_t c_stride;
+};
+
+inline void multiply_small(const SmallProduct& p) {
+  Tile t{};
+  t.segment_count = 1;
+  t.accumulate = p.accumulate;
+  t.scale = p.scale;
+  t.c_stride = p.c_stride;
+  t.segments[0] = p.segment;
+  for (int64_t column = 0; column < p.columns; column += kLanes) {
+    t.segments[0].b = p.segment.b + column / kLanes * p.segment.panel_stride;
+    t.columns = p.columns - column < kLanes ? p.columns - column : kLanes;
+    for (int64_t row = 0; row < p.rows; row += kTileRows) {
+      t.segments[0].a = p.segment.a + row * p.segment.a_stride;
+      t.c = p.c + row * p.c_stride + column;
+      multiply_rows<1>(t, p.rows - row < kTileRows ? p.rows - row : kTileRows);
+    }
+  }
+}
+
 }  // namespace lowbit::LOWBIT_ISA

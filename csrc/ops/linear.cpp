@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
 
@@ -76,18 +76,12 @@ Buffer transposed(MatrixView<const float> m) {
   return out;
 }
 
-void check_shape(const char* function, const char* argument, int64_t rows, int64_t cols,
-                 int64_t want_rows, int64_t want_cols) {
-  check(rows == want_rows && cols == want_cols, function, ": ", argument, " has shape (", rows,
-        ", ", cols, "), expected (", want_rows, ", ", want_cols, ")");
-}
-
 void check_low_rank(const char* function, const LowRank& lora, const WeightView& w) {
   const int64_t rank = lora.a.rows;
   check(rank >= 1 && rank <= 1024, function, ": lora_a has ", rank,
         " rows; the rank must be between 1 and 1024");
-  check_shape(function, "lora_a", rank, lora.a.cols, rank, w.cols);
-  check_shape(function, "lora_b", lora.b.rows, lora.b.cols, w.rows, rank);
+  check_shape(function, "lora_a", lora.a, rank, w.cols);
+  check_shape(function, "lora_b", lora.b, w.rows, rank);
   const float p = lora.dropout.probability;
   check(p >= 0 && p < 1, function, ": dropout=", p, " is not in [0, 1)");
 }
@@ -98,7 +92,7 @@ void dropout(MatrixView<const float> x, const DropoutMask& mask, MatrixView<floa
   check(mask.probability >= 0 && mask.probability < 1, "dropout: probability=", mask.probability,
         " is not in [0, 1)");
   check(mask.counter % 4 == 0, "dropout: counter=", mask.counter, " is not a multiple of 4");
-  check_shape("dropout", "out", out.rows, out.cols, x.rows, x.cols);
+  check_shape("dropout", "out", out, x.rows, x.cols);
   const float scale = mask.keep_scale();
   parallel_for(x.rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, x.cols)),
                [&](int64_t begin, int64_t end) {
@@ -116,11 +110,11 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
                     MatrixView<const float> residual, const LowRank& lora, MatrixView<float> y,
                     MatrixView<float> xa) {
   check(x.cols == w.cols, "linear: x has ", x.cols, " columns, the weight has ", w.cols);
-  check_shape("linear", "out", y.rows, y.cols, x.rows, w.rows);
+  check_shape("linear", "out", y, x.rows, w.rows);
   check(!bias || bias.size == w.rows, "linear: bias has ", bias.size, " values, the weight has ",
         w.rows, " rows");
   if (residual)
-    check_shape("linear", "residual", residual.rows, residual.cols, x.rows, w.rows);
+    check_shape("linear", "residual", residual, x.rows, w.rows);
   Trace trace("linear", format_info(w.format).name, "M", x.rows, "N", w.rows, "K", w.cols, "rank",
               lora.a.rows);
   MatmulArgs args{};
@@ -131,7 +125,7 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
   args.y = y;
   if (lora) {
     check_low_rank("linear", lora, w);
-    check_shape("linear", "xa", xa.rows, xa.cols, x.rows, lora.a.rows);
+    check_shape("linear", "xa", xa, x.rows, lora.a.rows);
     if (lora.dropout.active()) {
       Buffer masked(x.rows, x.cols);
       dropout(x, lora.dropout, masked.view);
@@ -147,24 +141,24 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
                      const LinearGradients& gradients) {
-  check_shape("linear_backward", "dy", dy.rows, dy.cols, dy.rows, w.rows);
+  check_shape("linear_backward", "dy", dy, dy.rows, w.rows);
   Trace trace("linear_backward", format_info(w.format).name, "M", dy.rows, "N", w.rows, "K",
               w.cols, "rank", lora.a.rows);
   const MatrixView<float>& dx = gradients.dx;
   const MatrixView<const float>& residual = gradients.residual;
-  if (dx) check_shape("linear_backward", "dx", dx.rows, dx.cols, dy.rows, w.cols);
+  if (dx) check_shape("linear_backward", "dx", dx, dy.rows, w.cols);
   if (dx && residual)
-    check_shape("linear_backward", "residual", residual.rows, residual.cols, dy.rows, w.cols);
+    check_shape("linear_backward", "residual", residual, dy.rows, w.cols);
   if (!lora) {
     if (dx) multiply(dy, w, true, 1.0f, dx, residual);
     return;
   }
   check_low_rank("linear_backward", lora, w);
   const int64_t rank = lora.a.rows;
-  check_shape("linear_backward", "x", x.rows, x.cols, dy.rows, w.cols);
-  check_shape("linear_backward", "xa", xa.rows, xa.cols, dy.rows, rank);
-  check_shape("linear_backward", "da", gradients.da.rows, gradients.da.cols, rank, w.cols);
-  check_shape("linear_backward", "db", gradients.db.rows, gradients.db.cols, w.rows, rank);
+  check_shape("linear_backward", "x", x, dy.rows, w.cols);
+  check_shape("linear_backward", "xa", xa, dy.rows, rank);
+  check_shape("linear_backward", "da", gradients.da, rank, w.cols);
+  check_shape("linear_backward", "db", gradients.db, w.rows, rank);
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
   multiply(dy, dense(lora.b), true, lora.scale, dyb.view);

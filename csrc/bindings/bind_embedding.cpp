@@ -1,0 +1,75 @@
+#include <variant>
+
+#include "bindings/numpy.hpp"
+#include "bindings/topics.hpp"
+#include "ops/embedding.hpp"
+
+namespace lowbit::bindings {
+namespace {
+
+// float32 rows, bfloat16 rows as uint16, or int8 rows with a scale each.
+using Table = std::variant<Array<float>, Array<uint16_t>, Array<int8_t>>;
+
+template <class T>
+TableView table_of(const Array<T>& array, Format format, const Maybe<float>& scales) {
+  const auto m = matrix("embed: table", array);
+  TableView t{format, m.rows, m.cols, m.data, nullptr};
+  if (format == Format::int8) {
+    check(scales.has_value() && scales->size() == m.rows, "embed: an int8 table of ", m.rows,
+          " rows needs as many scales");
+    t.scales = scales->data();
+  }
+  return t;
+}
+
+TableView view(const Table& table, const Maybe<float>& scales) {
+  if (const auto* floats = std::get_if<Array<float>>(&table))
+    return table_of(*floats, Format::fp32, scales);
+  if (const auto* words = std::get_if<Array<uint16_t>>(&table))
+    return table_of(*words, Format::bf16, scales);
+  return table_of(std::get<Array<int8_t>>(table), Format::int8, scales);
+}
+
+Array<float> embed(const Table& word, const Maybe<float>& scales, const Array<int32_t>& ids,
+                   const Maybe<float>& position, const Maybe<int32_t>& position_ids,
+                   const Maybe<float>& type, const Maybe<int32_t>& type_ids) {
+  const TableView table = view(word, scales);
+  const auto ids_view = vector("embed: ids", ids);
+  const ops::Lookup positions{matrix("embed: position", position),
+                              vector("embed: position_ids", position_ids)};
+  const ops::Lookup types{matrix("embed: type", type), vector("embed: type_ids", type_ids)};
+  Array<float> out = new_matrix(ids_view.size, table.cols);
+  const auto out_view = mutable_matrix("out", out);
+  released([&] { ops::embed(table, ids_view, positions, types, out_view); });
+  return out;
+}
+
+py::tuple quantize_rows_int8(const Array<float>& source) {
+  const auto view = matrix("quantize_rows: source", source);
+  Array<int8_t> codes({view.rows, view.cols});
+  Array<float> scales(view.rows);
+  int8_t* codes_data = codes.mutable_data();
+  float* scales_data = scales.mutable_data();
+  released([&] { ops::quantize_rows_int8(view, codes_data, scales_data); });
+  return py::make_tuple(codes, scales);
+}
+
+Array<uint16_t> quantize_rows_bf16(const Array<float>& source) {
+  const auto view = matrix("quantize_rows: source", source);
+  Array<uint16_t> words({view.rows, view.cols});
+  uint16_t* data = words.mutable_data();
+  released([&] { ops::quantize_rows_bf16(view, data); });
+  return words;
+}
+
+}  // namespace
+
+void bind_embedding(py::module_& m) {
+  m.def("embed", &embed, "word"_a.noconvert(), "scales"_a.noconvert(), "ids"_a.noconvert(),
+        "position"_a.noconvert() = py::none(), "position_ids"_a.noconvert() = py::none(),
+        "type"_a.noconvert() = py::none(), "type_ids"_a.noconvert() = py::none());
+  m.def("quantize_rows_int8", &quantize_rows_int8, "source"_a.noconvert());
+  m.def("quantize_rows_bf16", &quantize_rows_bf16, "source"_a.noconvert());
+}
+
+}  // namespace lowbit::bindings

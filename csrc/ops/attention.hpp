@@ -1,0 +1,27 @@
+// Multi-head self-attention over packed sequences: every token sees its own sequence and no padding.
+#pragma once
+
+#include "core/random.hpp"
+#include "core/views.hpp"
+
+namespace lowbit::ops {
+
+struct AttentionInputs {
+  MatrixView<const float> q, k, v;  // [M, heads * head_dim], any row stride
+  int64_t heads = 1;
+  VectorView<const int64_t> indptr;  // [B + 1]
+  DropoutMask dropout;               // of the attention weights
+};
+
+// out [M, heads * head_dim]; lse [M, heads] is what the backward needs.
+void attention(const AttentionInputs& inputs, MatrixView<float> out, MatrixView<float> lse);
+
+struct AttentionGradients {
+  MatrixView<float> dq, dk, dv;
+};
+
+void attention_backward(const AttentionInputs& inputs, MatrixView<const float> dout,
+                        MatrixView<const float> out, MatrixView<const float> lse,
+                        const AttentionGradients& gradients);
+
+}  // namespace lowbit::ops

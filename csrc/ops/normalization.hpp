@@ -1,0 +1,20 @@
+// Layer normalization of rows, with the residual sum in front of it. gamma and beta are frozen.
+#pragma once
+
+#include "core/views.hpp"
+
+namespace lowbit::ops {
+
+// h = x + residual and y = (h - mean) / sqrt(variance + eps) * gamma + beta, row by row. Without a
+// residual h is x itself and is not written. mean and rstd [M] are what the backward needs.
+void layer_norm(MatrixView<const float> x, MatrixView<const float> residual,
+                VectorView<const float> gamma, VectorView<const float> beta, float eps,
+                MatrixView<float> y, MatrixView<float> h, VectorView<float> mean,
+                VectorView<float> rstd);
+
+// dh, the gradient of h.
+void layer_norm_backward(MatrixView<const float> dy, MatrixView<const float> h,
+                         VectorView<const float> mean, VectorView<const float> rstd,
+                         VectorView<const float> gamma, MatrixView<float> dh);
+
+}  // namespace lowbit::ops
