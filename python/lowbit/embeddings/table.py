@@ -1,0 +1,119 @@
+"""An embedding table in float32, bfloat16 or int8 rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.arrays import as_float32, bf16_to_float32
+
+FORMATS = ("fp32", "bf16", "int8")
+
+
+class Embedding:
+    """Rows of numbers picked by id.
+
+    Parameters
+    ----------
+    table
+        Vectors [rows, dim].
+    format
+        "fp32"; "bf16", half the size; or "int8", a quarter, with one scale a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> embedding = Embedding(np.eye(4, 3), format="int8")
+    >>> embedding(np.array([2, 0])).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    >>> embedding.pool(np.array([0, 1, 2]), np.array([0, 2, 3]), mode="mean").tolist()
+    [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    def __init__(self, table: Any, format: str = "fp32") -> None:
+        array = as_float32(table, "Embedding", "table", ndim=2)
+        self.format = format
+        self._scales: np.ndarray | None = None
+        if format == "fp32":
+            self._rows: np.ndarray = array
+        elif format == "bf16":
+            self._rows = _core.quantize_rows_bf16(array)
+        elif format == "int8":
+            self._rows, self._scales = _core.quantize_rows_int8(array)
+        else:
+            raise ValueError(f'Embedding: format="{format}" is not known; use one of {FORMATS}')
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, dim)."""
+        return self._rows.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows and their scales."""
+        return self._rows.nbytes + (0 if self._scales is None else self._scales.nbytes)
+
+    def kernel_table(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows and scales as the kernels take them."""
+        return self._rows, self._scales
+
+    def table(self) -> np.ndarray:
+        """All rows as float32 [rows, dim]."""
+        if self.format == "bf16":
+            return bf16_to_float32(self._rows)
+        if self._scales is not None:
+            return self._rows.astype(np.float32) * self._scales[:, None]
+        return self._rows
+
+    def __call__(self, ids: Any) -> np.ndarray:
+        """The rows of `ids` [...], float32 [..., dim].
+
+        Raises
+        ------
+        TypeError
+            If ids are not integers.
+        IndexError
+            If an id is no row; the message says which.
+        """
+        indices = _as_ids(ids, self.shape[0])
+        rows = _core.embed(self._rows, self._scales, indices.reshape(-1))
+        return rows.reshape(*indices.shape, self.shape[1])
+
+    def pool(self, ids: Any, indptr: Any, mode: str = "mean") -> np.ndarray:
+        """One vector per bag of ids.
+
+        Parameters
+        ----------
+        ids
+            Flat ids of all bags.
+        indptr
+            [bags + 1]: bag b is ids[indptr[b]:indptr[b + 1]]; an empty bag gives zeros.
+        mode
+            "mean" or "sum".
+        """
+        if mode not in ("mean", "sum"):
+            raise ValueError(f'Embedding.pool: mode="{mode}" is not known; use "mean" or "sum"')
+        rows = self(np.asarray(ids).reshape(-1))
+        return _core.pool(rows, np.ascontiguousarray(indptr, np.int64), mode)
+
+    def __repr__(self) -> str:
+        rows, dim = self.shape
+        return f"Embedding({rows}x{dim}, {self.format}, {self.nbytes / 1e6:.1f} MB)"
+
+
+def _as_ids(ids: Any, rows: int) -> np.ndarray:
+    """Ids as int32; what does not fit is refused, never wrapped round."""
+    array = np.asarray(ids)
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise TypeError(f"Embedding: ids have dtype {array.dtype}; pass integers")
+        array = array.astype(np.int32)
+    flat = array.reshape(-1)
+    wrong = np.nonzero((flat < 0) | (flat >= rows))[0]
+    if len(wrong):
+        raise IndexError(
+            f"Embedding: id {flat[wrong[0]]} at position {wrong[0]} is not between 0 and {rows - 1}"
+        )
+    return np.ascontiguousarray(array, np.int32)

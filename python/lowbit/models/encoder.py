@@ -1,0 +1,291 @@
+"""A BERT-family encoder whose linear layers are stored in any format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.arrays import float32_to_bf16
+from lowbit.embeddings import Embedding
+from lowbit.files.model_folder import ModelFolder, open_model_folder
+from lowbit.models.batching import TokenBatch, TokenizedTexts
+from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer
+from lowbit.quantization.matrix import packed_formats
+from lowbit.tokenizers import Tokenizer
+
+DENSE_FORMATS = ("fp32", "bf16")
+Progress = Callable[[int, int], None]
+
+# Module names of one layer's linears, in the order of TransformerLayer.linears().
+LINEAR_NAMES = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+
+
+class Encoder:
+    """Texts in, contextual vectors out; read with `Encoder.from_pretrained`.
+
+    Attributes
+    ----------
+    config : EncoderConfig
+        Sizes, as in the folder's config.json.
+    tokenizer : Tokenizer
+    max_length : int
+        Tokens a text may have; longer ones are cut with a warning.
+    layers : list of TransformerLayer
+    pooler : Linear or None
+        The dense layer above the first token, where the folder has one.
+    """
+
+    def __init__(self, folder: ModelFolder, store: WeightStore) -> None:
+        config = folder.config
+        self.config = config
+        self.tokenizer = Tokenizer.from_file(folder.tokenizer_path)
+        self.sentence = folder.sentence
+        self.max_length = int(folder.sentence.max_seq_length or config.max_position_embeddings)
+        self.format = store.format
+        read = folder.read
+        self.word_embeddings = Embedding(
+            read("embeddings.word_embeddings.weight"), format=store.embeddings
+        )
+        self.position_embeddings = read("embeddings.position_embeddings.weight")
+        self.token_type_embeddings = read("embeddings.token_type_embeddings.weight")
+        self.embedding_norm = _layer_norm(folder, "embeddings.LayerNorm")
+        self.layers = [_layer(folder, store, i) for i in range(config.num_hidden_layers)]
+        has_pooler = "pooler.dense.weight" in folder.tensors
+        self.pooler = store.linear(folder, "pooler.dense") if has_pooler else None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        format: str = "fp32",
+        group_size: int | None = 64,
+        double_quant: bool = False,
+        embeddings: str = "fp32",
+        compute: str = "auto",
+    ) -> Encoder:
+        """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
+
+        Tensors are read and quantized one at a time, so reading never needs much more memory than
+        the model itself.
+
+        Parameters
+        ----------
+        folder
+            Folder of the model.
+        format
+            Of the linear layers: "fp32", "bf16", "int8", "int4" or "nf4".
+        group_size, double_quant
+            As in `lowbit.quantize`.
+        embeddings
+            Format of the word table: "fp32", "bf16" or "int8" (one scale a row).
+        compute
+            As in `lowbit.linear`.
+
+        Raises
+        ------
+        FileNotFoundError, FileFormatError
+            For a missing or broken file: which one, which tensor, what was expected.
+        ValueError
+            For an unknown format.
+        """
+        store = WeightStore(format, group_size, double_quant, embeddings, compute)
+        with open_model_folder(folder) as opened:
+            return cls(opened, store)
+
+    def __call__(self, batch: TokenBatch, tape: Tape | None = None) -> np.ndarray:
+        """Last hidden state of every token, float32 [M, hidden_size]."""
+        x = _core.embed(
+            *self.word_embeddings.kernel_table(),
+            batch.ids,
+            self.position_embeddings,
+            batch.positions,
+            self.token_type_embeddings,
+            batch.type_ids,
+        )
+        x = self.embedding_norm(x)
+        if tape is not None and tape.dropout:
+            x = _core.dropout(x, *tape.mask(x.size, tape.dropout))
+        for layer in self.layers:
+            x = layer(x, batch.indptr, tape)
+        return x
+
+    def backward(self, dx: np.ndarray, tape: Tape) -> None:
+        """Gradients of the adapters from that of the last hidden state; nothing else is trained."""
+        for index in range(len(self.layers) - 1, -1, -1):
+            gradient = self.layers[index].backward(dx, tape, need_dx=index > 0)
+            if gradient is not None:
+                dx = gradient
+
+    def hidden_states(
+        self, ids: np.ndarray, mask: np.ndarray, type_ids: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Last hidden state of a padded batch, as other libraries lay it out.
+
+        Parameters
+        ----------
+        ids, mask, type_ids
+            [B, T]: token ids, 1 where a token is real, segment ids (0 when None).
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [B, T, hidden_size]; rows of masked tokens are zero.
+        """
+        batch = TokenBatch.from_padded(ids, mask, type_ids)
+        out = np.zeros((*np.asarray(ids).shape, self.config.hidden_size), np.float32)
+        out[np.asarray(mask).astype(bool)] = self(batch)
+        return out
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        batch_size: int = 32,
+        normalize: bool = True,
+        pooling: str | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """One vector per text.
+
+        Parameters
+        ----------
+        texts
+            Any number of strings, in any order of length.
+        batch_size
+            Texts computed together; does not change the result.
+        normalize
+            Scale every vector to length 1.
+        pooling
+            "mean" over the tokens or "cls", the first token; None: what the model's files say.
+        progress
+            Called with (texts done, texts in all) after every batch.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [len(texts), hidden_size].
+        """
+        mode = pooling or self.sentence.pooling
+        tokenized = TokenizedTexts(self.tokenizer, texts, self.max_length)
+        out = np.empty((len(tokenized), self.config.hidden_size), np.float32)
+        done = 0
+        for rows in tokenized.by_length(batch_size):
+            batch = tokenized.batch(rows)
+            out[rows] = _core.pool(self(batch), batch.indptr, mode)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(tokenized))
+        return _core.l2_normalize(out) if normalize else out
+
+    def linears(self) -> dict[str, Linear]:
+        """Every linear layer of the encoder by its module name ("encoder.layer.0. ...")."""
+        named = {
+            linear.name: linear for layer in self.layers for linear in layer.linears()
+        }
+        if self.pooler is not None:
+            named[self.pooler.name] = self.pooler
+        return named
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weights as they are stored."""
+        return self.word_embeddings.nbytes + sum(_nbytes(array) for array in self._arrays())
+
+    @property
+    def nbytes_fp32(self) -> int:
+        """Bytes of the same weights in float32."""
+        words = self.config.vocab_size * self.config.hidden_size
+        return 4 * (words + sum(_count(array) for array in self._arrays()))
+
+    def _arrays(self) -> Iterable[Any]:
+        yield self.position_embeddings
+        yield self.token_type_embeddings
+        norms = [self.embedding_norm]
+        norms += [n for layer in self.layers for n in (layer.attention_norm, layer.output_norm)]
+        for norm in norms:
+            yield norm.gamma
+            yield norm.beta
+        for linear in self.linears().values():
+            yield linear.weight
+            yield linear.bias
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"Encoder({c.num_hidden_layers} layers, hidden {c.hidden_size}, {self.format}, "
+            f"embeddings {self.word_embeddings.format}, {self.nbytes / 1e6:.1f} MB)"
+        )
+
+
+class WeightStore:
+    """How the weights of a model are kept in memory."""
+
+    def __init__(
+        self,
+        format: str = "fp32",
+        group_size: int | None = 64,
+        double_quant: bool = False,
+        embeddings: str = "fp32",
+        compute: str = "auto",
+    ) -> None:
+        known = [*DENSE_FORMATS, *packed_formats()]
+        if format not in known:
+            raise ValueError(f'from_pretrained: format="{format}" is not known; use one of {known}')
+        self.format = format
+        self.group_size = group_size
+        self.double_quant = double_quant and format not in DENSE_FORMATS
+        self.embeddings = embeddings
+        self.compute = compute
+
+    def linear(self, folder: ModelFolder, name: str) -> Linear:
+        """The linear layer `name` of the folder, its weight in this store's format."""
+        weight: Any = folder.read(f"{name}.weight")
+        if self.format == "bf16":
+            weight = float32_to_bf16(weight)
+        elif self.format != "fp32":
+            weight = _core.PackedMatrix.quantize(
+                weight, self.format, self.group_size or 0, self.double_quant
+            )
+        return Linear(name, weight, folder.read(f"{name}.bias"), self.compute)
+
+
+def _layer_norm(folder: ModelFolder, name: str) -> LayerNorm:
+    gamma, beta = folder.read(f"{name}.weight"), folder.read(f"{name}.bias")
+    return LayerNorm(gamma, beta, folder.config.layer_norm_eps)
+
+
+def _layer(folder: ModelFolder, store: WeightStore, index: int) -> TransformerLayer:
+    prefix = f"encoder.layer.{index}"
+    query, key, value, attention, intermediate, output = (
+        store.linear(folder, f"{prefix}.{name}") for name in LINEAR_NAMES
+    )
+    return TransformerLayer(
+        query,
+        key,
+        value,
+        attention,
+        _layer_norm(folder, f"{prefix}.attention.output.LayerNorm"),
+        intermediate,
+        output,
+        _layer_norm(folder, f"{prefix}.output.LayerNorm"),
+        folder.config.num_attention_heads,
+    )
+
+
+def _count(weight: Any) -> int:
+    rows_cols = weight.shape
+    return int(np.prod(rows_cols))
+
+
+def _nbytes(weight: Any) -> int:
+    return int(weight.nbytes)

@@ -1,0 +1,224 @@
+"""The layers of a BERT encoder over packed tokens: forward, and backward to adapters only.
+
+The base is frozen. A layer called with a tape pushes what its backward needs; backward pops it, so
+one tape belongs to one forward pass and layers themselves hold no state of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.models.parameters import Parameters
+
+NO_DROPOUT = (0.0, 0, 0)
+
+
+@dataclass
+class Tape:
+    """What a forward pass keeps for its backward, and the random numbers it uses.
+
+    Attributes
+    ----------
+    dropout
+        Probability of dropping a value of the hidden states and attention weights.
+    seed
+        Of the dropout masks; a step of training has its own.
+    """
+
+    dropout: float = 0.0
+    seed: int = 0
+    counter: int = 0
+    _saved: list[Any] = field(default_factory=list)
+
+    def push(self, *values: Any) -> None:
+        self._saved.append(values)
+
+    def pop(self) -> tuple[Any, ...]:
+        return self._saved.pop()
+
+    def mask(self, count: int, probability: float) -> tuple[float, int, int]:
+        """(probability, seed, counter) of a fresh dropout mask for `count` values."""
+        if probability == 0:
+            return NO_DROPOUT
+        counter = self.counter
+        self.counter += -(-count // 4) * 4
+        return probability, self.seed, counter
+
+
+@dataclass
+class Adapter:
+    """The low-rank pair of one linear layer, inside `Parameters` under `name`.lora_A / .lora_B."""
+
+    name: str
+    parameters: Parameters
+    scale: float
+    dropout: float
+
+    @property
+    def a(self) -> np.ndarray:
+        return self.parameters[f"{self.name}.lora_A"]
+
+    @property
+    def b(self) -> np.ndarray:
+        return self.parameters[f"{self.name}.lora_B"]
+
+    def delta(self) -> np.ndarray:
+        """The change of the weight, float32 [N, K]."""
+        return self.scale * (self.b @ self.a)
+
+
+class Linear:
+    """y = x W^T + bias (+ adapter) (+ residual), W [N, K] frozen in any format."""
+
+    def __init__(self, name: str, weight: Any, bias: np.ndarray, compute: str = "auto") -> None:
+        self.name = name
+        self.weight = weight
+        self.bias = bias
+        self.compute = compute
+        self.adapter: Adapter | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.weight.shape
+
+    def __call__(
+        self, x: np.ndarray, tape: Tape | None = None, residual: np.ndarray | None = None
+    ) -> np.ndarray:
+        adapter, mask = self.adapter, NO_DROPOUT
+        lora: tuple[Any, ...] = (None, None, 1.0)
+        if adapter is not None:
+            lora = (adapter.a, adapter.b, adapter.scale)
+            if tape is not None:
+                mask = tape.mask(x.size, adapter.dropout)
+        y, xa = _core.linear_forward(x, self.weight, self.bias, residual, *lora, *mask)
+        if tape is not None:
+            tape.push(x if adapter else None, xa, mask)
+        return y
+
+    def backward(
+        self,
+        dy: np.ndarray,
+        tape: Tape,
+        residual: np.ndarray | None = None,
+        need_dx: bool = True,
+    ) -> np.ndarray | None:
+        """Gradient of the input, plus `residual`; the adapter's gradients are stored."""
+        x, xa, mask = tape.pop()
+        adapter = self.adapter
+        lora = (adapter.a, adapter.b, adapter.scale) if adapter else (None, None, 1.0)
+        dx, da, db = _core.linear_backward(
+            dy, x, xa, self.weight, *lora, need_dx, residual if need_dx else None, *mask
+        )
+        if adapter is not None:
+            adapter.parameters.gradient(f"{adapter.name}.lora_A")[...] = da
+            adapter.parameters.gradient(f"{adapter.name}.lora_B")[...] = db
+        return dx
+
+
+class LayerNorm:
+    """(h - mean) / sqrt(variance + eps) * gamma + beta with h = x + residual; all frozen."""
+
+    def __init__(self, gamma: np.ndarray, beta: np.ndarray, eps: float) -> None:
+        self.gamma, self.beta, self.eps = gamma, beta, eps
+
+    def __call__(
+        self, x: np.ndarray, tape: Tape | None = None, residual: np.ndarray | None = None
+    ) -> np.ndarray:
+        y, h, mean, rstd = _core.layer_norm(x, residual, self.gamma, self.beta, self.eps)
+        if tape is not None:
+            tape.push(h, mean, rstd)
+        return y
+
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
+        """Gradient of h."""
+        return _core.layer_norm_backward(dy, *tape.pop(), self.gamma)
+
+
+def add_and_norm(
+    linear: Linear, norm: LayerNorm, x: np.ndarray, residual: np.ndarray, tape: Tape | None
+) -> np.ndarray:
+    """norm(dropout(linear(x)) + residual). Without dropout the sum is the linear's epilogue."""
+    if tape is None or tape.dropout == 0:
+        return norm(linear(x, tape, residual), tape)
+    y = linear(x, tape)
+    mask = tape.mask(y.size, tape.dropout)
+    tape.push(mask)
+    return norm(_core.dropout(y, *mask), tape, residual)
+
+
+def add_and_norm_backward(
+    linear: Linear, norm: LayerNorm, dy: np.ndarray, tape: Tape
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of x and of the residual."""
+    dh = norm.backward(dy, tape)
+    inner = dh
+    if tape.dropout != 0:
+        (mask,) = tape.pop()
+        inner = _core.dropout(dh, *mask)
+    dx = linear.backward(inner, tape)
+    assert dx is not None
+    return dx, dh
+
+
+@dataclass
+class TransformerLayer:
+    """One layer of BERT: self-attention and feed-forward, each followed by add and norm."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    attention_output: Linear
+    attention_norm: LayerNorm
+    intermediate: Linear
+    output: Linear
+    output_norm: LayerNorm
+    heads: int
+
+    def linears(self) -> list[Linear]:
+        """The six linear layers, in the order of the forward pass."""
+        return [
+            self.query,
+            self.key,
+            self.value,
+            self.attention_output,
+            self.intermediate,
+            self.output,
+        ]
+
+    def __call__(self, x: np.ndarray, indptr: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        q, k, v = (linear(x, tape) for linear in (self.query, self.key, self.value))
+        mask = NO_DROPOUT
+        if tape is not None and tape.dropout:
+            longest = -(-int(np.diff(indptr).max(initial=0)) // 4) * 4
+            mask = tape.mask(len(x) * self.heads * longest, tape.dropout)
+        context, lse = _core.attention(q, k, v, self.heads, indptr, *mask)
+        if tape is not None:
+            tape.push(q, k, v, context, lse, indptr, mask)
+        attended = add_and_norm(self.attention_output, self.attention_norm, context, x, tape)
+        inner = self.intermediate(attended, tape)
+        if tape is not None:
+            tape.push(inner)
+        return add_and_norm(self.output, self.output_norm, _core.gelu(inner), attended, tape)
+
+    def backward(self, dy: np.ndarray, tape: Tape, need_dx: bool = True) -> np.ndarray | None:
+        """Gradient of the layer's input, or None when nothing below it is trained."""
+        dgelu, side = add_and_norm_backward(self.output, self.output_norm, dy, tape)
+        (inner,) = tape.pop()
+        dinner = _core.gelu_backward(dgelu, inner)
+        dattended = self.intermediate.backward(dinner, tape, side)
+        assert dattended is not None
+        dcontext, side = add_and_norm_backward(
+            self.attention_output, self.attention_norm, dattended, tape
+        )
+        q, k, v, context, lse, indptr, mask = tape.pop()
+        dq, dk, dv = _core.attention_backward(
+            dcontext, q, k, v, context, lse, self.heads, indptr, *mask
+        )
+        dx: np.ndarray | None = side
+        for linear, gradient in ((self.value, dv), (self.key, dk), (self.query, dq)):
+            dx = linear.backward(gradient, tape, dx, need_dx)
+        return dx
