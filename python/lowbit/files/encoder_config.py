@@ -181,7 +181,8 @@ def _label_names(values: Mapping[str, Any], source: str) -> tuple[str, ...]:
         return ()
     good = isinstance(table, dict) and len(table) <= 100_000
     if good:
-        names = [table.get(str(i)) for i in range(len(table))]
+        # JSON keys are strings; a configuration in memory may have the numbers.
+        names = [table.get(str(i), table.get(i)) for i in range(len(table))]
         good = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     if not good:
         raise FileFormatError(
