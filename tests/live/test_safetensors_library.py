@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from test_files_safetensors import HOSTILE
 
 from lowbit.errors import FileFormatError
 from lowbit.files.safetensors import STORED_AS, SafetensorsFile, read_safetensors, write_safetensors
+from test_files_safetensors import HOSTILE
 
 safetensors = pytest.importorskip("safetensors")
 numpy_library = pytest.importorskip("safetensors.numpy")

@@ -214,7 +214,8 @@ class _Compiler:
         tests: list[Callable[[str], bool]] = []
         while not self._take("]"):
             first = self._next()
-            if first == "[" or (first == "-" and tests and self.text[self.position] != "]"):
+            following = self.text[self.position : self.position + 1]
+            if first == "[" or (first == "-" and tests and following != "]"):
                 raise self._error(f"has {first!r} inside [ ]; write \\{first}")
             if first == "\\":
                 tests.append(self._escape())

@@ -1,0 +1,218 @@
+"""Mutated files: every reader returns or raises `FileFormatError`, whatever the bytes.
+
+Each case starts from a good file and flips, cuts, repeats or inserts bytes, by a seeded generator,
+so a failure repeats: its seed is in the name of the test. `LOWBIT_FUZZ_CASES` asks for more cases
+for each reader than the few hundred of a normal run.
+"""
+
+import json
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+
+from lowbit.adapters import LoraConfig, load_adapter, save_adapter
+from lowbit.adapters.module_pattern import ModulePattern
+from lowbit.errors import FileFormatError
+from lowbit.files import (
+    EncoderConfig,
+    expected_tensors,
+    open_model_folder,
+    read_labelled,
+    read_safetensors,
+    read_texts,
+    write_safetensors,
+)
+
+CASES = int(os.environ.get("LOWBIT_FUZZ_CASES", "300"))
+SECONDS = 5
+# Bytes that mean something to one of the formats.
+WORDS = [b'"', b"[", b"]", b"{", b"}", b",", b":", b"\\", b"\n", b"\r", b"\t", b"\0", b"-1", b"1e9"]
+WORDS += [
+    b"null",
+    b"true",
+    b"NaN",
+    b'"\\ud800"',
+    b"9" * 30,
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b".*",
+    b"[[[[",
+]
+CONFIG = {
+    "model_type": "bert",
+    "hidden_size": 4,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 4,
+    "vocab_size": 5,
+    "max_position_embeddings": 3,
+    "id2label": {"0": "bad", "1": "good"},
+}
+
+
+def mutate(data: bytes, generator: random.Random) -> bytes:
+    """One to four small damages; near the front more often, for there the structure is."""
+    result = bytearray(data)
+    for _ in range(generator.randint(1, 4)):
+        place = int(len(result) * generator.random() ** 2)
+        kind = generator.randrange(6)
+        if kind == 0 and result:
+            result[min(place, len(result) - 1)] ^= 1 << generator.randrange(8)
+        elif kind == 1:
+            del result[place:]
+        elif kind == 2:
+            del result[place : place + generator.randint(1, 16)]
+        elif kind == 3:
+            result[place:place] = generator.choice(WORDS)
+        elif kind == 4:
+            result[place : place + 1] = bytes([generator.randrange(256)])
+        else:
+            start = generator.randrange(len(result) + 1)
+            result[place:place] = result[start : start + generator.randint(1, 40)]
+    return bytes(result)
+
+
+def write_model(folder):
+    tensors = {
+        name: np.ones(shape, np.float32)
+        for name, shape in expected_tensors(EncoderConfig.from_dict(CONFIG)).items()
+    }
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "vocab.txt").write_text("[PAD]\n")
+    write_safetensors(folder / "model.safetensors", tensors)
+    modules = [{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "1_Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 3}')
+
+
+def read_model(folder):
+    with open_model_folder(folder) as model:
+        for name in model.tensors:
+            model.read(name)
+
+
+def write_adapter(folder):
+    config = LoraConfig(
+        rank=2,
+        modules_to_save=["classifier"],
+        rank_pattern={"layer.0.key": 1},
+        alpha_pattern={r"layer\.[01]\..*": 3},
+    )
+    tensors = {"classifier.bias": np.ones(2, np.float32)}
+    for name, rank in (("layer.0.query", 2), ("layer.0.key", 1)):
+        tensors[f"{name}.lora_A.weight"] = np.ones((rank, 3), np.float32)
+        tensors[f"{name}.lora_B.weight"] = np.ones((3, rank), np.float32)
+    save_adapter(folder, config, tensors)
+
+
+def writes(name, content):
+    return lambda folder: (folder / name).write_text(content)
+
+
+JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
+CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
+ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
+# reader: (makes the good files, the file to damage, reads them)
+READERS = {
+    "safetensors": (
+        lambda folder: write_safetensors(folder / "a", ARRAYS, {"format": "pt"}),
+        "a",
+        lambda folder: read_safetensors(folder / "a"),
+    ),
+    "model config": (write_model, "config.json", read_model),
+    "model weights": (write_model, "model.safetensors", read_model),
+    "modules": (write_model, "modules.json", read_model),
+    "pooling": (write_model, "1_Pooling/config.json", read_model),
+    "sentence config": (write_model, "sentence_bert_config.json", read_model),
+    "adapter config": (write_adapter, "adapter_config.json", load_adapter),
+    "adapter weights": (write_adapter, "adapter_model.safetensors", load_adapter),
+    "tsv": (
+        writes("a.tsv", "a good film\t1\nd\u00fcll\t0\n"),
+        "a.tsv",
+        lambda folder: read_labelled(folder / "a.tsv"),
+    ),
+    "csv": (writes("a.csv", CSV), "a.csv", lambda folder: read_labelled(folder / "a.csv")),
+    "jsonl": (
+        writes("a.jsonl", JSONL),
+        "a.jsonl",
+        lambda folder: read_labelled(folder / "a.jsonl"),
+    ),
+    "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
+}
+# Damaged tables are often still tables; all other formats must notice most damages.
+MOSTLY_NOTICED = {"safetensors", "model weights", "adapter weights"}
+
+
+@pytest.fixture
+def alarm():
+    """A reader that hangs fails the test instead of stopping the run."""
+
+    def expired(_number, _frame):
+        raise TimeoutError(f"a reader took over {SECONDS} s")
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_damaged_file_only_raises_format_errors(tmp_path, alarm, reader):
+    write, name, read = READERS[reader]
+    write(tmp_path)
+    read(tmp_path)
+    good = (tmp_path / name).read_bytes()
+    refused = 0
+    for seed in range(CASES):
+        data = mutate(good, random.Random(f"{reader} {seed}"))
+        (tmp_path / name).write_bytes(data)
+        alarm(SECONDS)
+        try:
+            read(tmp_path)
+        except FileFormatError as error:
+            refused += 1
+            assert str(error).isprintable() and len(str(error)) < 2000, f"seed {seed}"
+        except FileNotFoundError:
+            # modules.json may come to name a folder that is not there.
+            assert reader == "modules", f"seed {seed}"
+        except Exception as error:
+            pytest.fail(f"{reader}, seed {seed}: {type(error).__name__}: {error}; file {data!r}")
+        finally:
+            alarm(0)
+    assert refused > (CASES // 2 if reader in MOSTLY_NOTICED else CASES // 20)
+
+
+def test_random_bytes_are_refused_everywhere(tmp_path, alarm):
+    for reader, (write, name, read) in READERS.items():
+        folder = tmp_path / reader
+        folder.mkdir()
+        write(folder)
+        for seed in range(CASES // 10):
+            generator = random.Random(seed)
+            (folder / name).write_bytes(b"\xff" + generator.randbytes(generator.randrange(1, 200)))
+            alarm(SECONDS)
+            with pytest.raises(FileFormatError):
+                read(folder)
+            alarm(0)
+
+
+def test_random_patterns_compile_or_raise_value_error(alarm):
+    names = ["encoder.layer.0.attention.self.query", "a" * 512]
+    for seed in range(CASES * 3):
+        generator = random.Random(seed)
+        alphabet = "ab.*+?()[]{}|\\dw0,:^$-é"
+        text = "".join(generator.choice(alphabet) for _ in range(generator.randrange(30)))
+        alarm(SECONDS)
+        try:
+            pattern = ModulePattern(text)
+            for name in names:
+                pattern.matches(name)
+        except ValueError as error:
+            assert str(error).startswith("pattern "), f"seed {seed}"
+        finally:
+            alarm(0)
