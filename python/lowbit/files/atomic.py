@@ -9,8 +9,6 @@ Data and folder entry are flushed to the disk before success is reported.
 import contextlib
 import errno
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +127,8 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     >>> [p.name for p in target.iterdir()]
     ['config.json']
     """
+    import shutil  # costs 10 ms, half of what importing lowbit may take
+
     target = Path(os.path.realpath(path))
     with _explained(target):
         if target.exists() and not target.is_dir():
@@ -152,7 +152,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 def _temporary_name(target: Path) -> Path:
     """A name beside `target` that no other writer uses."""
-    return target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.tmp"
+    return target.parent / f".{target.name[:80]}.{os.urandom(8).hex()}.tmp"
 
 
 def _flush_staging(staging: Path) -> None:
@@ -197,7 +197,8 @@ def _keep_copy(source: Path, backup: Path) -> None:
     try:
         os.link(source, backup)
     except OSError:
-        shutil.copy2(source, backup)
+        backup.write_bytes(source.read_bytes())
+        backup.chmod(stat.S_IMODE(source.stat().st_mode))
 
 
 @contextlib.contextmanager

@@ -6,8 +6,6 @@ pin for sentence-transformers/all-MiniLM-L6-v2, so the weights are the published
 the package. Licence of the model: Apache-2.0 (its model card, README.md in the folder).
 """
 
-import hashlib
-import importlib.metadata
 from pathlib import Path
 
 from lowbit.errors import FileFormatError
@@ -52,6 +50,8 @@ def find_bundled_model(verify: bool = True) -> Path:
     ...     folder.config.hidden_size
     384
     """
+    import importlib.metadata  # here, not above: it takes 25 ms, and few programs come this way
+
     try:
         distribution = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -72,6 +72,8 @@ def find_bundled_model(verify: bool = True) -> Path:
 
 
 def _check_digest(path: Path, expected: str) -> None:
+    import hashlib
+
     with open_regular(path) as stream:
         got = hashlib.file_digest(stream, "sha256").hexdigest()
     if got != expected:

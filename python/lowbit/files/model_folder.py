@@ -11,8 +11,8 @@ milliseconds with the name of the tensor, and nothing is ever allocated from an 
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ MAX_SHARDS = 1000
 PREFIXES = ("", "bert.")
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """Where one of the encoder's tensors is found: shard, name in the shard, shape, type."""
 
     file: SafetensorsFile
@@ -227,7 +226,7 @@ def _find_tokenizer(folder: Path) -> Path:
 
 def _limited(sentence: SentenceConfig, positions: int) -> SentenceConfig:
     length = positions if sentence.max_seq_length is None else sentence.max_seq_length
-    return SentenceConfig(sentence.pooling, sentence.normalize, min(length, positions))
+    return sentence._replace(max_seq_length=min(length, positions))
 
 
 def _match_tensors(

@@ -16,7 +16,7 @@ import math
 import os
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,8 +57,7 @@ AS_FLOAT32 = ("F64", "F32", "F16", "BF16")
 CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
-class TensorEntry:
+class TensorEntry(NamedTuple):
     """One line of the header: where a tensor lies and what it is.
 
     `begin` and `nbytes` count bytes; `begin` counts from the start of the file.
@@ -337,9 +336,7 @@ def _read_index(file, path: str) -> tuple[dict[str, TensorEntry], dict[str, str]
             f"{path}: header and tensors take {8 + length + position} bytes; the file has {size}"
         )
     base = 8 + length
-    return {
-        e.name: TensorEntry(e.name, e.dtype, e.shape, base + e.begin, e.nbytes) for e in entries
-    }, metadata
+    return {e.name: e._replace(begin=base + e.begin) for e in entries}, metadata
 
 
 def _checked_metadata(value: object, path: str) -> dict[str, str]:

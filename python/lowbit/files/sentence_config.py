@@ -5,9 +5,8 @@ modules.json               list of {"idx", "name", "path", "type"}: Transformer,
 sentence_bert_config.json  max_seq_length
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import (
@@ -22,8 +21,7 @@ from lowbit.files.untrusted import (
 POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
-@dataclass(frozen=True)
-class SentenceConfig:
+class SentenceConfig(NamedTuple):
     """How the vectors of the tokens become one vector of the text.
 
     Attributes

@@ -1,11 +1,12 @@
 """Splitting labelled examples into a part to train on and a part to test on."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 
 def split_train_test(
-    labels: ArrayLike, fraction: float = 0.2, seed: int = 0
+    labels: Sequence[int] | np.ndarray, fraction: float = 0.2, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose test examples at random, with every class in both parts in its own proportion.
 

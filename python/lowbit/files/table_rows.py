@@ -10,8 +10,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import open_regular, parse_json, shorten
@@ -27,8 +26,7 @@ FORMATS = {
 MAX_COLUMNS = 10_000
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One record: the line it starts on (from 1) and its cells; a dict for JSONL."""
 
     line: int
