@@ -14,7 +14,7 @@ ops::LowRank low_rank(const Maybe<float>& a, const Maybe<float>& b, float scale,
 py::tuple linear_forward(const Array<float>& x, const Weight& weight, const Maybe<float>& bias,
                          const Maybe<float>& residual, const Maybe<float>& lora_a,
                          const Maybe<float>& lora_b, float scale, float dropout, uint64_t seed,
-                         uint64_t counter) {
+                         uint64_t counter, const std::string& compute) {
   const auto x_view = matrix("linear: x", x);
   const WeightView w = view(weight);
   const auto lora = low_rank(lora_a, lora_b, scale, dropout, seed, counter);
@@ -24,7 +24,7 @@ py::tuple linear_forward(const Array<float>& x, const Weight& weight, const Mayb
   const auto residual_view = matrix("linear: residual", residual);
   const auto y_view = mutable_matrix("y", y), xa_view = mutable_matrix("xa", xa);
   released([&] {
-    ops::linear_forward(x_view, w, bias_view, residual_view, lora, y_view, xa_view);
+    ops::linear_forward(x_view, w, bias_view, residual_view, lora, y_view, xa_view, compute);
   });
   if (!lora) return py::make_tuple(y, py::none());
   return py::make_tuple(y, xa);
@@ -34,7 +34,7 @@ py::tuple linear_backward(const Array<float>& dy, const Maybe<float>& x, const M
                           const Weight& weight, const Maybe<float>& lora_a,
                           const Maybe<float>& lora_b, float scale, bool need_dx,
                           const Maybe<float>& residual, float dropout, uint64_t seed,
-                          uint64_t counter) {
+                          uint64_t counter, const std::string& compute) {
   const auto dy_view = matrix("linear_backward: dy", dy);
   const WeightView w = view(weight);
   const auto lora = low_rank(lora_a, lora_b, scale, dropout, seed, counter);
@@ -53,7 +53,9 @@ py::tuple linear_backward(const Array<float>& dy, const Maybe<float>& x, const M
     gradients.da = allocate(da, lora.a.rows, w.cols);
     gradients.db = allocate(db, w.rows, lora.a.rows);
   }
-  released([&] { ops::linear_backward(dy_view, x_view, xa_view, w, lora, gradients); });
+  released([&] {
+    ops::linear_backward(dy_view, x_view, xa_view, w, lora, gradients, compute);
+  });
   return py::make_tuple(dx, da, db);
 }
 
@@ -71,11 +73,12 @@ void bind_linear(py::module_& m) {
   m.def("linear_forward", &linear_forward, "x"_a.noconvert(), "weight"_a.noconvert(),
         "bias"_a.noconvert() = py::none(), "residual"_a.noconvert() = py::none(),
         "lora_a"_a.noconvert() = py::none(), "lora_b"_a.noconvert() = py::none(), "scale"_a = 1.0f,
-        "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
+        "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0, "compute"_a = "fp32");
   m.def("linear_backward", &linear_backward, "dy"_a.noconvert(), "x"_a.noconvert(),
         "xa"_a.noconvert(), "weight"_a.noconvert(), "lora_a"_a.noconvert() = py::none(),
         "lora_b"_a.noconvert() = py::none(), "scale"_a = 1.0f, "need_dx"_a = true,
-        "residual"_a.noconvert() = py::none(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
+        "residual"_a.noconvert() = py::none(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0,
+        "compute"_a = "fp32");
   m.def("dropout", &dropout, "x"_a.noconvert(), "probability"_a, "seed"_a, "counter"_a);
 }
 

@@ -26,15 +26,30 @@ struct DequantizeArgs {
   int64_t block_begin, block_end;
 };
 
+// Rows [16 block_begin, 16 block_end) of x to bfloat16 tiles, zero beyond the last row and column:
+// tile (i, j) holds rows 16 i.. and columns 32 j.. of x, row-major; tiles follow the columns, then
+// the rows.
+struct PackTilesArgs {
+  MatrixView<const float> x;
+  uint16_t* tiles;  // packed_tiles(x.rows, x.cols) elements
+  int64_t block_begin, block_end;
+};
+
+inline int64_t packed_tiles(int64_t rows, int64_t cols) {
+  return round_up(rows, 16) * round_up(cols, 32);
+}
+
 // One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
 struct Product {
-  MatrixView<const float> x;  // [M, depth]
-  WeightView weight;          // [N, depth], or [depth, N] when transposed
+  MatrixView<const float> x;        // [M, depth]
+  WeightView weight;                // [N, depth], or [depth, N] when transposed
+  const uint16_t* tiles = nullptr;  // x as pack_tiles leaves it; matmul_tiles reads only these
 };
 
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
 // columns. Each element of y is summed by one call in the order of the depth, so the result does
-// not depend on how the ranges are cut.
+// not depend on how the ranges are cut. matmul_tiles rounds x and W to bfloat16 first and wants
+// row_begin to be a multiple of 32.
 struct MatmulArgs {
   Product first;
   Product second;  // the low-rank part; x.data is null when there is none
@@ -45,7 +60,7 @@ struct MatmulArgs {
   MatrixView<float> y;  // [M, N]
   int64_t row_begin, row_end;
   int64_t panel_begin, panel_end;
-  float* scratch;  // matmul_scratch(...) floats
+  float* scratch;  // matmul_scratch(...) or matmul_tiles_scratch(...) floats
 };
 
 // Depth decoded at a time: 16 x 384 floats, 24 kB, leave room for rows of x in a 32 kB cache.
@@ -55,6 +70,13 @@ constexpr int64_t kMatmulPanels = 4;
 
 inline int64_t matmul_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulDepth + round_up(second_depth, 16));
+}
+
+// Depth rounded at a time by matmul_tiles: two panels of 16 x 512 bfloat16 are 32 kB.
+constexpr int64_t kMatmulTileDepth = 512;
+
+inline int64_t matmul_tiles_scratch(int64_t second_depth) {
+  return kMatmulPanels * 16 * (kMatmulTileDepth + round_up(second_depth, 32)) / 2;
 }
 
 }  // namespace lowbit

@@ -13,6 +13,9 @@ namespace lowbit::LOWBIT_ISA {
 const KernelTable kernel_table = {
     LOWBIT_STRING(LOWBIT_ISA),
 #define KERNEL(name, Args) &name,
+#if !LOWBIT_ISA_amx
+#define TILE_KERNEL(name, Args) nullptr,
+#endif
 #include "kernels/kernels.def"
 #undef KERNEL
 };

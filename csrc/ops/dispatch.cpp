@@ -89,7 +89,7 @@ const KernelTable* choose() {
 }
 
 std::atomic<const KernelTable*> g_active{nullptr};
-std::atomic<const char*> g_last_operation{nullptr};
+std::atomic<const char*> g_last_operation{nullptr}, g_last_isa{nullptr};
 
 }  // namespace
 
@@ -142,7 +142,8 @@ bool Trace::verbose() {
 }
 
 void Trace::record(const char* operation) {
-  g_last_operation.store(operation, std::memory_order_relaxed);
+  g_last_isa.store(kernels().isa, std::memory_order_relaxed);
+  g_last_operation.store(operation, std::memory_order_release);
 }
 
 double Trace::now() {
@@ -156,8 +157,8 @@ void Trace::finish() {
 }
 
 std::string last_kernel() {
-  const char* operation = g_last_operation.load(std::memory_order_relaxed);
-  return operation ? std::string(operation) + " " + active_isa() : std::string();
+  const char* operation = g_last_operation.load(std::memory_order_acquire);
+  return operation ? std::string(operation) + " " + g_last_isa.load() : std::string();
 }
 
 }  // namespace lowbit::ops

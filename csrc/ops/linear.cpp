@@ -1,67 +1,29 @@
 #include "ops/linear.hpp"
 
 #include <algorithm>
-#include <memory>
 
 #include "core/threads.hpp"
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
+#include "ops/matmul.hpp"
 
 namespace lowbit::ops {
 namespace {
-
-// Memory for one intermediate result of an operation.
-struct Buffer {
-  Buffer(int64_t rows, int64_t cols)
-      : memory(new float[static_cast<size_t>(rows * cols)]), view(memory.get(), rows, cols) {}
-  std::unique_ptr<float[]> memory;
-  MatrixView<float> view;
-};
 
 WeightView dense(MatrixView<const float> m) {
   return dense_weight(m.data, m.rows, m.cols, m.stride);
 }
 
-// Cuts a product into tasks: four panels wide, and as many rows as leave every thread some tasks.
-void run(MatmulArgs args) {
-  const int64_t panels = ceil_div(args.y.cols, 16);
-  const int64_t groups = ceil_div(panels, kMatmulPanels);
-  const int64_t rows = args.y.rows;
-  if (rows == 0 || panels == 0) return;
-  const int64_t threads = get_num_threads();
-  const int64_t wanted = std::max<int64_t>(1, 3 * threads / groups);
-  const int64_t row_step = std::max<int64_t>(48, round_up(ceil_div(rows, wanted), 48));
-  const int64_t row_tasks = ceil_div(rows, row_step);
-  const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(args.y.cols) *
-                      static_cast<double>(args.first.x.cols);
-  // A product below about 20 microseconds costs more to hand out than to compute.
-  const int64_t grain = work < 2e6 ? groups * row_tasks : 1;
-  const int64_t scratch_size = matmul_scratch(args.second.x.cols);
-  parallel_for(groups * row_tasks, grain, [&](int64_t begin, int64_t end) {
-    MatmulArgs task = args;
-    task.scratch = scratch<float>(scratch_size);
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / row_tasks, part = i % row_tasks;
-      task.panel_begin = group * kMatmulPanels;
-      task.panel_end = std::min(panels, task.panel_begin + kMatmulPanels);
-      task.row_begin = part * row_step;
-      task.row_end = std::min(rows, task.row_begin + row_step);
-      kernels().matmul(task);
-    }
-  });
-}
-
-// y = scale * x W^T + residual, or with W when transposed.
-void multiply(MatrixView<const float> x, const WeightView& w, bool transposed, float scale,
-              MatrixView<float> y, MatrixView<const float> residual = {}) {
+// y = scale * x W^T, or scale * x W when transposed.
+void multiply(const Product& product, bool transposed, float scale, MatrixView<float> y,
+              Compute compute) {
   MatmulArgs args{};
-  args.residual = residual;
-  args.first = {x, w};
+  args.first = product;
   args.transposed = transposed;
   args.scale = scale;
   args.y = y;
-  run(args);
+  matmul(args, compute);
 }
 
 void add(MatrixView<const float> from, MatrixView<float> to) {
@@ -108,17 +70,19 @@ void dropout(MatrixView<const float> x, const DropoutMask& mask, MatrixView<floa
 
 void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<const float> bias,
                     MatrixView<const float> residual, const LowRank& lora, MatrixView<float> y,
-                    MatrixView<float> xa) {
+                    MatrixView<float> xa, const std::string& compute_name) {
   check(x.cols == w.cols, "linear: x has ", x.cols, " columns, the weight has ", w.cols);
   check_shape("linear", "out", y, x.rows, w.rows);
   check(!bias || bias.size == w.rows, "linear: bias has ", bias.size, " values, the weight has ",
         w.rows, " rows");
   if (residual)
     check_shape("linear", "residual", residual, x.rows, w.rows);
-  Trace trace("linear", format_info(w.format).name, "M", x.rows, "N", w.rows, "K", w.cols, "rank",
-              lora.a.rows);
+  const Compute compute = choose_compute("linear", compute_name, x.rows);
+  Trace trace(compute == Compute::bf16 ? "linear_bf16" : "linear", format_info(w.format).name, "M",
+              x.rows, "N", w.rows, "K", w.cols, "rank", lora.a.rows);
+  const auto tiles = pack_rows(x, compute);
   MatmulArgs args{};
-  args.first = {x, w};
+  args.first = {x, w, tiles.get()};
   args.bias = bias.data;
   args.residual = residual;
   args.scale = 1;
@@ -129,28 +93,56 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
     if (lora.dropout.active()) {
       Buffer masked(x.rows, x.cols);
       dropout(x, lora.dropout, masked.view);
-      multiply(masked.view, dense(lora.a), false, lora.scale, xa);
+      multiply({masked.view, dense(lora.a)}, false, lora.scale, xa, compute);
     } else {
-      multiply(x, dense(lora.a), false, lora.scale, xa);
+      multiply({x, dense(lora.a), tiles.get()}, false, lora.scale, xa, compute);
     }
     args.second = {xa, dense(lora.b)};
   }
-  run(args);
+  matmul(args, compute);
 }
+
+namespace {
+
+// db = dy^T xa and da = dyb^T x, the gradients of the adapter's two matrices. The few rows of the
+// rank are the rows of the product, the many of the batch its depth.
+void low_rank_gradients(MatrixView<const float> dy, MatrixView<const float> dyb,
+                        MatrixView<const float> x, MatrixView<const float> xa,
+                        const LinearGradients& gradients, Compute compute) {
+  const int64_t rank = xa.cols;
+  const Buffer xa_t = transposed(xa);
+  Buffer db_t(rank, dy.cols);
+  multiply({xa_t.view, dense(dy)}, true, 1.0f, db_t.view, compute);
+  const Buffer db = transposed(db_t.view);
+  for (int64_t r = 0; r < dy.cols; ++r) std::copy_n(db.view.row(r), rank, gradients.db.row(r));
+  const Buffer dyb_t = transposed(dyb);
+  multiply({dyb_t.view, dense(x)}, true, 1.0f, gradients.da, compute);
+}
+
+}  // namespace
 
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
-                     const LinearGradients& gradients) {
+                     const LinearGradients& gradients, const std::string& compute_name) {
   check_shape("linear_backward", "dy", dy, dy.rows, w.rows);
-  Trace trace("linear_backward", format_info(w.format).name, "M", dy.rows, "N", w.rows, "K",
-              w.cols, "rank", lora.a.rows);
+  const Compute compute = choose_compute("linear_backward", compute_name, dy.rows);
+  Trace trace(compute == Compute::bf16 ? "linear_backward_bf16" : "linear_backward",
+              format_info(w.format).name, "M", dy.rows, "N", w.rows, "K", w.cols, "rank",
+              lora.a.rows);
   const MatrixView<float>& dx = gradients.dx;
   const MatrixView<const float>& residual = gradients.residual;
   if (dx) check_shape("linear_backward", "dx", dx, dy.rows, w.cols);
   if (dx && residual)
     check_shape("linear_backward", "residual", residual, dy.rows, w.cols);
+  const auto tiles = pack_rows(dy, compute);
+  MatmulArgs args{};
+  args.first = {dy, w, tiles.get()};
+  args.transposed = true;
+  args.residual = residual;
+  args.scale = 1;
+  args.y = dx;
   if (!lora) {
-    if (dx) multiply(dy, w, true, 1.0f, dx, residual);
+    if (dx) matmul(args, compute);
     return;
   }
   check_low_rank("linear_backward", lora, w);
@@ -161,35 +153,21 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   check_shape("linear_backward", "db", gradients.db, w.rows, rank);
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
-  multiply(dy, dense(lora.b), true, lora.scale, dyb.view);
-  const Buffer dyb_t = transposed(dyb.view);
-  const Buffer xa_t = transposed(xa);
-  Buffer db_t(rank, w.rows);
-  multiply(xa_t.view, dense(dy), true, 1.0f, db_t.view);
-  const Buffer db = transposed(db_t.view);
-  for (int64_t r = 0; r < w.rows; ++r)
-    std::copy_n(db.view.row(r), rank, gradients.db.row(r));
-
+  multiply({dy, dense(lora.b), tiles.get()}, true, lora.scale, dyb.view, compute);
   if (!lora.dropout.active()) {
-    multiply(dyb_t.view, dense(x), true, 1.0f, gradients.da);
-    if (!dx) return;
-    MatmulArgs args{};
-    args.first = {dy, w};
+    low_rank_gradients(dy, dyb.view, x, xa, gradients, compute);
     args.second = {dyb.view, dense(lora.a)};
-    args.transposed = true;
-    args.residual = residual;
-    args.scale = 1;
-    args.y = dx;
-    run(args);
+    if (dx) matmul(args, compute);
     return;
   }
   Buffer masked(x.rows, x.cols);
   dropout(x, lora.dropout, masked.view);
-  multiply(dyb_t.view, dense(masked.view), true, 1.0f, gradients.da);
+  low_rank_gradients(dy, dyb.view, masked.view, xa, gradients, compute);
   if (!dx) return;
-  multiply(dyb.view, dense(lora.a), true, 1.0f, masked.view);
+  multiply({dyb.view, dense(lora.a)}, true, 1.0f, masked.view, compute);
   dropout(masked.view, lora.dropout, masked.view);
-  multiply(dy, w, true, 1.0f, dx, masked.view);
+  args.residual = masked.view;
+  matmul(args, compute);
   if (residual) add(residual, dx);
 }
 

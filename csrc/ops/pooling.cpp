@@ -22,6 +22,7 @@ void pool(MatrixView<const float> x, VectorView<const int64_t> indptr, const std
   check_mode("pool", mode);
   check_indptr("pool", indptr, x.rows);
   check_shape("pool", "out", out, indptr.size - 1, x.cols);
+  Trace trace("pool", mode, "M", x.rows, "sequences", out.rows, "D", x.cols);
   if (mode == "cls") {
     for (int64_t s = 0; s < out.rows; ++s) {
       if (indptr[s] == indptr[s + 1])

@@ -70,14 +70,35 @@ inline void tile_stored(int tile, void* base, long stride) {
                 c.row_bytes[tile]);
 }
 
-inline float flushed(float v) { return std::fpclassify(v) == FP_SUBNORMAL ? v * 0.0f : v; }
-// The processor takes denormal operands as zero.
-inline float widened(uint16_t v) {
-  const uint32_t word = static_cast<uint32_t>(v) << 16;
-  float out;
-  std::memcpy(&out, &word, sizeof out);
-  return flushed(out);
+// Denormals become zero with their sign: the processor neither reads nor writes them in tiles.
+inline uint32_t flushed(uint32_t word) {
+  return (word & 0x7f800000u) != 0 ? word : word & 0x80000000u;
 }
+inline float flushed(float v) {
+  uint32_t word;
+  std::memcpy(&word, &v, sizeof word);
+  word = flushed(word);
+  std::memcpy(&v, &word, sizeof v);
+  return v;
+}
+
+// The even and the odd bfloat16 elements of every row of a tile as floats.
+struct Widened {
+  alignas(64) float part[2][16][16];
+  explicit Widened(int tile) {
+    for (int r = 0; r < 16; ++r) {
+      uint32_t pair[16];
+      std::memcpy(pair, tile_unit.data[tile][r], sizeof pair);
+      uint32_t even[16], odd[16];
+      for (int i = 0; i < 16; ++i) {
+        even[i] = flushed(pair[i] << 16);
+        odd[i] = flushed(pair[i] & 0xffff0000u);
+      }
+      std::memcpy(part[0][r], even, sizeof even);
+      std::memcpy(part[1][r], odd, sizeof odd);
+    }
+  }
+};
 
 // Two sums a lane, over the even and the odd elements, then their sum onto the tile: the order and
 // the roundings that the manual gives.
@@ -90,33 +111,27 @@ inline void tile_dpbf16ps(int c, int a, int b) {
   require(config.rows[a] == rows && config.rows[b] == depth &&
               config.row_bytes[b] == config.row_bytes[c],
           "_tile_dpbf16ps: shapes of the tiles do not fit");
+  const Widened x(a), w(b);
   for (int m = 0; m < rows; ++m) {
-    float sum[2][16] = {};
-    for (int k = 0; k < depth; ++k) {
-      uint16_t x[2], w[32];
-      std::memcpy(x, tile_unit.data[a][m] + 4 * k, sizeof x);
-      std::memcpy(w, tile_unit.data[b][k], sizeof w);
-      const float even = widened(x[0]), odd = widened(x[1]);
-      for (int n = 0; n < columns; ++n) {
-        sum[0][n] = std::fmaf(even, widened(w[2 * n]), sum[0][n]);
-        sum[1][n] = std::fmaf(odd, widened(w[2 * n + 1]), sum[1][n]);
-      }
-    }
-    float out[16];
+    float sum[2][16] = {}, out[16];
+    for (int part = 0; part < 2; ++part)
+      for (int k = 0; k < depth; ++k)
+        for (int n = 0; n < columns; ++n)
+          sum[part][n] = std::fmaf(x.part[part][m][k], w.part[part][k][n], sum[part][n]);
     std::memcpy(out, tile_unit.data[c][m], sizeof out);
-    for (int n = 0; n < columns; ++n)
-      out[n] = flushed(out[n] + flushed(flushed(sum[0][n]) + flushed(sum[1][n])));
+    for (int n = 0; n < columns; ++n) out[n] = flushed(out[n] + flushed(sum[0][n] + sum[1][n]));
     std::memcpy(tile_unit.data[c][m], out, sizeof out);
   }
 }
 
 // bfloat16, nearest even; denormals become zero.
 inline uint16_t narrowed(float v) {
-  const float kept = flushed(v);
   uint32_t word;
-  std::memcpy(&word, &kept, sizeof word);
-  if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((word >> 16) | 0x40u);
-  return static_cast<uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+  std::memcpy(&word, &v, sizeof word);
+  word = flushed(word);
+  const uint32_t nearest = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+  const uint32_t quiet = (word >> 16) | 0x40u;
+  return static_cast<uint16_t>((word & 0x7fffffffu) > 0x7f800000u ? quiet : nearest);
 }
 // Elements 0..15 from `low`, 16..31 from `high`.
 LOWBIT_EMULATED __m512i mm512_cvtne2ps_pbh(__m512 high, __m512 low) {
