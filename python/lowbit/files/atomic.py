@@ -99,7 +99,8 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
 
     A new folder appears by one rename. In a folder that exists, each file replaces the one of its
     name and other files stay, so a README that a user put there survives a save; if one of these
-    renames fails, those already done are taken back.
+    renames fails, those already done are taken back. No system renames several files in one step:
+    a power cut in the microseconds between two renames can leave files of both saves, each whole.
 
     Parameters
     ----------
