@@ -269,7 +269,15 @@ class Classifier:
             If gradients become NaN or infinite; the parameters keep their last good values.
         """
         options = TrainingOptions(
-            epochs, steps, batch_size, lr, warmup, weight_decay, max_grad_norm, dropout, seed,
+            epochs,
+            steps,
+            batch_size,
+            lr,
+            warmup,
+            weight_decay,
+            max_grad_norm,
+            dropout,
+            seed,
             evaluate_every,
         )
         return Trainer(self, texts, labels, options, evaluation, checkpoint, on_event).run()

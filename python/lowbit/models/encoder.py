@@ -189,9 +189,7 @@ class Encoder:
 
     def linears(self) -> dict[str, Linear]:
         """Every linear layer of the encoder by its module name ("encoder.layer.0. ...")."""
-        named = {
-            linear.name: linear for layer in self.layers for linear in layer.linears()
-        }
+        named = {linear.name: linear for layer in self.layers for linear in layer.linears()}
         if self.pooler is not None:
             named[self.pooler.name] = self.pooler
         return named

@@ -194,9 +194,7 @@ class Trainer:
             if not every or step == total:
                 self._evaluate(step, epoch)
 
-    def _step(
-        self, optimizer: AdamW, rows: np.ndarray, step: int, total: int, epoch: int
-    ) -> None:
+    def _step(self, optimizer: AdamW, rows: np.ndarray, step: int, total: int, epoch: int) -> None:
         begin = time.perf_counter()
         batch = self.data.batch(rows)
         # The seed of a step's dropout masks; another step or run must not repeat them.
@@ -205,9 +203,7 @@ class Trainer:
         rate = self.options.learning_rate(step, total)
         norm = optimizer.step(rate)
         seconds = time.perf_counter() - begin
-        event = Step(
-            step + 1, total, epoch, loss, rate, norm, len(rows), batch.tokens, seconds
-        )
+        event = Step(step + 1, total, epoch, loss, rate, norm, len(rows), batch.tokens, seconds)
         self.history.steps.append(event)
         self.on_event(event)
 

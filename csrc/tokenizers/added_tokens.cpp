@@ -1,0 +1,58 @@
+#include "tokenizers/added_tokens.hpp"
+
+#include "core/error.hpp"
+#include "tokenizers/unicode.hpp"
+
+namespace lowbit::tokenizers {
+namespace {
+
+uint32_t point_before(std::string_view text, size_t end) {
+  size_t at = end - 1;
+  while (!starts_point(text[at])) --at;
+  return next_point(text, at);
+}
+
+bool stands_alone(std::string_view text, size_t begin, size_t end) {
+  if (begin > 0 && is_word_character(point_before(text, begin))) return false;
+  return end == text.size() || !is_word_character(next_point(text, end));
+}
+
+bool is_space(uint32_t point) { return bert_flags(point) & kWhitespace; }
+
+}  // namespace
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    check(!tokens_[i].content.empty(), "Tokenizer: an added token is empty");
+    trie_.insert(tokens_[i].content, static_cast<int32_t>(i));
+    starts_[static_cast<uint8_t>(tokens_[i].content[0])] = true;
+  }
+}
+
+AddedTokens::Found AddedTokens::find(std::string_view text, size_t from) const {
+  if (tokens_.empty()) return {};
+  for (size_t i = from; i < text.size(); ++i) {
+    if (!starts_[static_cast<uint8_t>(text[i])]) continue;
+    const Trie::Match match = trie_.longest(text.substr(i));
+    if (match.id == Trie::kNone) continue;
+    const AddedToken& token = tokens_[static_cast<size_t>(match.id)];
+    Found found{i, i + match.length, token.id};
+    if (token.single_word && !stands_alone(text, found.begin, found.end)) {
+      i = found.end - 1;  // the reference goes on behind a match that it rejects
+      continue;
+    }
+    while (token.lstrip && found.begin > from && is_space(point_before(text, found.begin))) {
+      --found.begin;
+      while (!starts_point(text[found.begin])) --found.begin;
+    }
+    while (token.rstrip && found.end < text.size()) {
+      size_t next = found.end;
+      if (!is_space(next_point(text, next))) break;
+      found.end = next;
+    }
+    return found;
+  }
+  return {};
+}
+
+}  // namespace lowbit::tokenizers

@@ -1,0 +1,41 @@
+// Words to ids: WordPiece, and the whole-word model that word and character tokenizers share.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizers/trie.hpp"
+
+namespace lowbit::tokenizers {
+
+struct Piece {
+  int32_t id;
+  int32_t begin, end;  // bytes of the word
+};
+
+enum class WordModel { wordpiece, whole_word };
+
+struct VocabularyOptions {
+  WordModel model = WordModel::wordpiece;
+  int32_t unknown_id = 0;
+  std::string continuing_prefix = "##";
+  int64_t max_characters = 100;  // longer words are unknown
+};
+
+class Vocabulary {
+ public:
+  // `ids[i]` is the id of `tokens[i]`.
+  Vocabulary(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
+             VocabularyOptions options);
+
+  // Appends the pieces of a word; the unknown id alone when it cannot be spelled.
+  void encode(std::string_view word, std::vector<Piece>& pieces) const;
+
+ private:
+  VocabularyOptions options_;
+  Trie first_;       // entries as they are
+  Trie continuing_;  // entries that start with the prefix, without it
+};
+
+}  // namespace lowbit::tokenizers
