@@ -25,6 +25,11 @@ def in_ranges(ranges: list[list[int]]) -> set[int]:
     return {point for first, last in ranges for point in range(first, last + 1)}
 
 
+def observed(differences: dict[str, list[str]]) -> dict[int, str]:
+    """What the library does where Python does something else."""
+    return {int(point, 16): library for point, (library, _python) in differences.items()}
+
+
 def stripped_accents() -> set[int]:
     """Code points that BERT's normalizer drops as accents: non-spacing marks, of an old Unicode."""
     from tokenizers.normalizers import BertNormalizer
@@ -63,6 +68,10 @@ def lowercase(reference: dict) -> dict[int, str]:
         if text != chr(point):
             table[point] = text
     return table
+
+
+def packed_bits(page: bytes) -> list[int]:
+    return [sum(page[8 * i + bit] << bit for bit in range(8)) for i in range(PAGE // 8)]
 
 
 def write_mapping(out: list[str], name: str, table: dict[int, str]) -> None:
@@ -128,8 +137,7 @@ def main(path: str) -> None:
         *(line for page in pages for line in ("{", *wrapped(list(page)), "},")), "};",
         "inline constexpr uint8_t kWordPageOf[] = {", *wrapped(word_index), "};",
         "inline constexpr uint8_t kWordPages[][32] = {",
-        *("{" + ", ".join(str(sum(page[8 * i + b] << b for b in range(8))) for i in range(32)) + "},"
-          for page in word_pages), "};",
+        *("{" + ", ".join(map(str, packed_bits(page))) + "}," for page in word_pages), "};",
     ]  # fmt: skip
     write_mapping(out, "Decomposed", nfd)
     write_mapping(out, "Lower", lower)

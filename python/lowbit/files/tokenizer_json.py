@@ -64,7 +64,8 @@ def _read_vocab_txt(path: Path) -> TokenizerSpec:
     for number, token in enumerate(tokens):
         if token in vocabulary:
             raise FileFormatError(
-                f"{path}: line {number + 1} repeats {shorten(token)} of line {vocabulary[token] + 1}"
+                f"{path}: line {number + 1} repeats {shorten(token)} of line "
+                f"{vocabulary[token] + 1}"
             )
         vocabulary[token] = number
     for token in ("[UNK]", "[CLS]", "[SEP]"):

@@ -135,8 +135,8 @@ class TokenizedTexts:
     def shuffled(self, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Indices of the batches of one epoch: random, but alike in length inside a batch.
 
-        A random permutation is cut into runs of 8 batches; each run is sorted by length and cut into
-        batches, and all batches are then shuffled. So every epoch pairs other texts.
+        A random permutation is cut into runs of 8 batches; each run is sorted by length and cut
+        into batches, and all batches are then shuffled. So every epoch pairs other texts.
         """
         generator = np.random.default_rng([seed, epoch])
         order = generator.permutation(len(self))

@@ -90,7 +90,7 @@ class Encoder:
         embeddings
             Format of the word table: "fp32", "bf16" or "int8" (one scale a row).
         compute
-            As in `lowbit.linear`.
+            As in `lowbit.linear`; but with format "fp32", "auto" means "fp32".
 
         Raises
         ------
@@ -243,7 +243,8 @@ class WeightStore:
         self.group_size = group_size
         self.double_quant = double_quant and format not in DENSE_FORMATS
         self.embeddings = embeddings
-        self.compute = compute
+        # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
+        self.compute = "fp32" if (format, compute) == ("fp32", "auto") else compute
 
     def linear(self, folder: ModelFolder, name: str) -> Linear:
         """The linear layer `name` of the folder, its weight in this store's format."""

@@ -94,7 +94,9 @@ class Linear:
             lora = (adapter.a, adapter.b, adapter.scale)
             if tape is not None:
                 mask = tape.mask(x.size, adapter.dropout)
-        y, xa = _core.linear_forward(x, self.weight, self.bias, residual, *lora, *mask)
+        y, xa = _core.linear_forward(
+            x, self.weight, self.bias, residual, *lora, *mask, self.compute
+        )
         if tape is not None:
             tape.push(x if adapter else None, xa, mask)
         return y
@@ -111,7 +113,15 @@ class Linear:
         adapter = self.adapter
         lora = (adapter.a, adapter.b, adapter.scale) if adapter else (None, None, 1.0)
         dx, da, db = _core.linear_backward(
-            dy, x, xa, self.weight, *lora, need_dx, residual if need_dx else None, *mask
+            dy,
+            x,
+            xa,
+            self.weight,
+            *lora,
+            need_dx,
+            residual if need_dx else None,
+            *mask,
+            self.compute,
         )
         if adapter is not None:
             adapter.parameters.gradient(f"{adapter.name}.lora_A")[...] = da
