@@ -16,16 +16,19 @@ namespace {
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
 std::array<float, 256> make_dynamic_map() {
-  // Seven exponents; exponent e has 2^e linear fractions in (0.1, 1), scaled by 10^(e - 6).
+  // Seven exponents; exponent e has 2^e linear fractions in (0.1, 1), scaled by 10^(e - 6). Edges
+  // are counted from the nearer end and rounded once, which makes every level bitsandbytes' own.
   std::array<float, 256> map{};
   size_t next = 0;
   for (int e = 0; e < 7; ++e) {
-    const int fractions = 1 << e;
-    const double step = 0.9 / fractions;
-    for (int i = 0; i < fractions; ++i) {
-      const double low = 0.1 + step * i;
-      const double high = i + 1 == fractions ? 1.0 : 0.1 + step * (i + 1);
-      const float value = static_cast<float>((low + high) / 2 * std::pow(10.0, e - 6));
+    const int parts = 1 << e;
+    const double low = 0.1f, step = (1.0f - 0.1f) / static_cast<float>(parts);
+    const auto edge = [&](int i) {
+      return static_cast<float>(i < (parts + 1) / 2 ? low + step * i : 1.0 - step * (parts - i));
+    };
+    for (int i = 0; i < parts; ++i) {
+      const float middle = (edge(i) + edge(i + 1)) / 2;
+      const float value = middle * static_cast<float>(std::pow(10.0, e - 6));
       map[next++] = value;
       map[next++] = -value;
     }

@@ -1,0 +1,116 @@
+"""A frozen linear layer with a low-rank adapter beside it (Hu et al., "LoRA", 2021).
+
+    y = x W^T + bias + scale * (drop(x) A^T) B^T
+
+with x [M, K], W [N, K], A [r, K], B [N, r], y [M, N]: PEFT's orientation. W and bias are frozen;
+with dy = dL/dy the gradients are
+
+    t  = scale * dy B                 [M, r]
+    dx = dy W + drop(t A)             [M, K]
+    dA = t^T drop(x)                  [r, K]
+    dB = scale * dy^T (drop(x) A^T)   [N, r]
+
+where drop is one and the same mask and scaling in every place. No gradient of W is ever formed, and
+a quantized W is only read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowbit.reference.random import dropout
+
+
+def linear(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None = None,
+    lora_a: np.ndarray | None = None,
+    lora_b: np.ndarray | None = None,
+    scale: float = 1.0,
+    p: float = 0.0,
+    seed: int = 0,
+    counter: int = 0,
+) -> np.ndarray:
+    """y = x W^T + bias + scale * (drop(x) A^T) B^T.
+
+    Parameters
+    ----------
+    x
+        Floats [M, K].
+    w
+        Floats [N, K]; of a quantized matrix, what it dequantizes to.
+    bias
+        [N] or None.
+    lora_a, lora_b
+        [r, K] and [N, r], or None for no adapter.
+    scale
+        alpha / r in LoRA's terms.
+    p, seed, counter
+        Dropout of the adapter's input, as in `reference.random.dropout`.
+
+    Returns
+    -------
+    numpy.ndarray
+        [M, N].
+
+    Examples
+    --------
+    >>> x, w = np.array([[1.0, 2.0]]), np.array([[1.0, 1.0], [0.0, 3.0]])
+    >>> linear(x, w).tolist()
+    [[3.0, 6.0]]
+    >>> a, b = np.array([[1.0, 0.0]]), np.array([[0.0], [1.0]])
+    >>> linear(x, w, lora_a=a, lora_b=b, scale=2).tolist()
+    [[3.0, 8.0]]
+    """
+    y = x @ w.T
+    if bias is not None:
+        y = y + bias
+    if lora_a is not None:
+        dropped = dropout(x, p, seed, counter) if p else x
+        y = y + x.dtype.type(scale) * (dropped @ lora_a.T) @ lora_b.T
+    return y
+
+
+def linear_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    lora_a: np.ndarray | None = None,
+    lora_b: np.ndarray | None = None,
+    scale: float = 1.0,
+    p: float = 0.0,
+    seed: int = 0,
+    counter: int = 0,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Gradients of the input and of the adapter.
+
+    Parameters
+    ----------
+    dy
+        [M, N], the gradient of y.
+    x, w, lora_a, lora_b, scale, p, seed, counter
+        As `linear` had them.
+
+    Returns
+    -------
+    dx, da, db
+        [M, K], [r, K], [N, r]; da and db are None without an adapter.
+
+    Examples
+    --------
+    >>> dx, da, db = linear_backward(np.array([[1.0]]), np.array([[2.0, 3.0]]),
+    ...     np.array([[5.0, 7.0]]), lora_a=np.array([[1.0, 0.0]]), lora_b=np.array([[10.0]]))
+    >>> dx.tolist(), da.tolist(), db.tolist()
+    ([[15.0, 7.0]], [[20.0, 30.0]], [[2.0]])
+    """
+    dx = dy @ w
+    if lora_a is None:
+        return dx, None, None
+    scale = x.dtype.type(scale)
+    dropped = dropout(x, p, seed, counter) if p else x
+    through_b = scale * (dy @ lora_b)
+    inner = through_b @ lora_a
+    da = through_b.T @ dropped
+    db = scale * (dy.T @ (dropped @ lora_a.T))
+    return dx + (dropout(inner, p, seed, counter) if p else inner), da, db
