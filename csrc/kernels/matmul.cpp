@@ -48,7 +48,8 @@ struct Span {
 void multiply_span(const MatmulArgs& a, const Span& span) {
   float* buffer = a.scratch;
   const Panels main =
-      get_panels(a.first.weight, a.transposed, span.panel, span.count, span.begin, span.end, buffer);
+      get_panels(a.first.weight, a.transposed, span.panel, span.count, span.begin, span.end,
+                 buffer);
   const bool low_rank = span.last && a.second.x;
   Panels extra{};
   if (low_rank)

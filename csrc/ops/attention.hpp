@@ -1,4 +1,4 @@
-// Multi-head self-attention over packed sequences: every token sees its own sequence and no padding.
+// Multi-head self-attention over packed sequences: a token sees its own sequence and no padding.
 #pragma once
 
 #include "core/random.hpp"

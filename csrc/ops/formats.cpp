@@ -38,7 +38,8 @@ const FormatInfo& format_named(const char* function, const std::string& name) {
     if (name == info.name) return info;
     known += (known.empty() ? "\"" : ", \"") + std::string(info.name) + "\"";
   }
-  throw ArgumentError(message(function, ": format=\"", name, "\" is not known; use one of ", known));
+  throw ArgumentError(
+      message(function, ": format=\"", name, "\" is not known; use one of ", known));
 }
 
 }  // namespace lowbit::ops

@@ -1,7 +1,7 @@
 // Text to words: normalisation and splitting in one pass over the bytes.
 //
-// "bert": clean the text, put spaces round Chinese characters, strip accents, lower the case, cut at
-// white space, and make every punctuation mark a word of its own (Devlin et al., 2019).
+// "bert": clean the text, put spaces round Chinese characters, strip accents, lower the case, cut
+// at white space, and make every punctuation mark a word of its own (Devlin et al., 2019).
 // "characters": every code point is a word.
 //
 // ASCII goes through one table look-up a byte. Everything else takes the slow path, which follows

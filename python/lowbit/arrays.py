@@ -24,7 +24,7 @@ def as_float32(value: Any, function: str, argument: str, ndim: int | None = None
         array = bf16_to_float32(array.view(np.uint16))
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"{function}: {argument} has dtype {array.dtype}; pass an array of numbers, float32 best"
+            f"{function}: {argument} has dtype {array.dtype}; pass numbers, best of float32"
         )
     if ndim is not None and array.ndim != ndim:
         raise ValueError(

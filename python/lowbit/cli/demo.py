@@ -10,7 +10,7 @@ import numpy as np
 
 from lowbit.cli import picture
 from lowbit.cli.arguments import embeddings_format
-from lowbit.cli.console import Console, clip, clock_time, columns, table, to_json
+from lowbit.cli.console import Console, clip, clock_time, columns, table
 from lowbit.cli.exit_codes import FAILED_CHECK, INTERRUPTED, OK
 from lowbit.cli.measurements import (
     Stopwatch,
@@ -20,15 +20,15 @@ from lowbit.cli.measurements import (
     peak_memory,
     percent,
 )
+from lowbit.cli.outputs import prepare_folder, write_report
 from lowbit.cli.task import Task, bundled_task, find_model, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
-from lowbit.files import write_file
 from lowbit.models import Classifier, Encoder
 
 TOKENS_SHOWN = 12
 EXAMPLES_SHOWN = 5
-# Texts embedded to measure the speed: enough for a steady figure, few enough for a fast demo.
-TEXTS_EMBEDDED = 1024
+# The speed of embedding is measured for this long, over whole passes through the texts.
+SECONDS_MEASURED = 1.0
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -36,11 +36,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     watch = Stopwatch()
     task = bundled_task() if args.data is None else read_task(args, share=0.2)
     name, folder = find_model(args)
-    out = Path(args.out)
     console.say(f"lowbit {machine()['lowbit']}: {machine_line()}")
     encoder = Encoder.from_pretrained(
         folder, format=args.format, double_quant=True, embeddings=embeddings_format(args)
     )
+    out = prepare_folder(args.out)
     _show_model(name, encoder, console)
     _show_tokens(encoder, task, console)
     rate = _show_vectors(encoder, task, args.batch_size, console)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "peak_memory_bytes": peak_memory(),  # before matplotlib, which is no part of the job
         "seconds": watch.seconds,
     }
-    write_file(out / "report.json", (to_json(report) + "\n").encode())
+    write_report(out, report)
     rows = training_rows(model, task, training)
     rows += [
         ("embedding", f"{rate:.0f} sentences/s"),
@@ -113,10 +113,12 @@ def _show_vectors(encoder: Encoder, task: Task, batch_size: int, console: Consol
     console.heading("Text to vectors")
     texts = task.test_texts
     vectors = encoder.embed(texts, batch_size)  # also warms up memory and threads
-    repeated = (texts * -(-TEXTS_EMBEDDED // len(texts)))[:TEXTS_EMBEDDED]
     watch = Stopwatch()
-    encoder.embed(repeated, batch_size)
-    rate = len(repeated) / watch.seconds
+    passes = 0
+    while watch.seconds < SECONDS_MEASURED:
+        encoder.embed(texts, batch_size)
+        passes += 1
+    rate = passes * len(texts) / watch.seconds
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -1)
     # The same text may stand in a file twice; that pair would show nothing.

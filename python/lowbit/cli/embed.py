@@ -24,8 +24,8 @@ OUTPUTS = (".npy", ".jsonl")
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read, embed, write; returns the exit code."""
-    if args.output is not None and Path(args.output).suffix not in OUTPUTS:
-        raise ValueError(f"embed: --output must end in .npy or .jsonl; got {args.output!r}")
+    if args.output is not None:
+        _check_output(Path(args.output))
     texts = _read(args)
     name, folder = find_model(args)
     encoder = Encoder.from_pretrained(
@@ -69,6 +69,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         }
     )
     return OK
+
+
+def _check_output(path: Path) -> None:
+    """Before any work: a wrong name should not cost the time of embedding a large file."""
+    if path.suffix not in OUTPUTS:
+        raise ValueError(f"embed: --output must end in .npy or .jsonl; got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"embed: the folder of --output {str(path)!r} does not exist")
 
 
 def _read(args: argparse.Namespace) -> list[str]:

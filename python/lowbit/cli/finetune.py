@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from lowbit.cli import picture
 from lowbit.cli.arguments import embeddings_format
-from lowbit.cli.console import Console, clock_time, table, to_json
+from lowbit.cli.console import Console, clip, clock_time, table
 from lowbit.cli.exit_codes import INTERRUPTED, OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
+from lowbit.cli.outputs import prepare_folder, write_report
 from lowbit.cli.task import find_model, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
-from lowbit.files import write_file
 from lowbit.models import Classifier
 
 
@@ -21,7 +20,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
     watch = Stopwatch()
     task = read_task(args, args.test_share, args.eval_data)
     name, folder = find_model(args)
-    out = Path(args.out)
     model = Classifier.from_pretrained(
         folder,
         labels=task.label_names,
@@ -32,9 +30,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         pooling=args.pooling,
         seed=args.seed,
     )
+    out = prepare_folder(args.out)
     console.heading(f"Fine-tuning {name} on {task.name}")
-    classes = ", ".join(task.label_names[:8]) + (" ..." if len(task.label_names) > 8 else "")
-    console.say(f"  {len(task.train_texts)} texts, classes: {classes}")
+    classes = clip(", ".join(task.label_names))
+    console.say(f"  {len(task.train_texts)} texts, {len(task.label_names)} classes: {classes}")
     training = train(model, task, args, console, out / "adapter")
     report = {
         "command": "finetune",
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "peak_memory_bytes": peak_memory(),
         "seconds": watch.seconds,
     }
-    write_file(out / "report.json", (to_json(report) + "\n").encode())
+    write_report(out, report)
     rows = training_rows(model, task, training)
     rows += [
         ("peak memory", megabytes(report["peak_memory_bytes"])),

@@ -77,8 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explain(error: BaseException) -> str:
     """The message of an exception on one line, with names as they are typed."""
     text = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:  # str() would begin with the number
+        text = error.strerror
+        if error.filename is not None:
+            text = f"{error.filename}: {text}"
     if isinstance(error, MemoryError):
         text = "not enough memory; try a smaller --batch-size"
     for name, option in OPTION_NAMES.items():

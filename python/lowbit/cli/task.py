@@ -56,7 +56,10 @@ class Task:
 def find_model(args: argparse.Namespace) -> tuple[str, Path]:
     """Name and folder of the model: `--model`, or the bundled one with its digests checked."""
     if args.model is None:
-        return BUNDLED_MODEL, find_bundled_model()
+        try:
+            return BUNDLED_MODEL, find_bundled_model()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}, or name a model with --model FOLDER") from None
     folder = Path(args.model)
     return folder.resolve().name, folder
 
