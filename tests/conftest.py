@@ -23,3 +23,14 @@ def shared_data() -> Path:
     if path is None:
         pytest.skip("shared data not found; set LOWBIT_SHARED_DATA to its folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Folder of the real all-MiniLM-L6-v2; tests that need it are skipped where it is missing."""
+    from lowbit.files import find_bundled_model
+
+    try:
+        return find_bundled_model()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
