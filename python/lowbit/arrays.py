@@ -30,7 +30,7 @@ def as_float32(value: Any, function: str, argument: str, ndim: int | None = None
         raise ValueError(
             f"{function}: {argument} has shape {array.shape}; expected {ndim} dimensions"
         )
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.asarray(array, dtype=np.float32, order="C")
 
 
 def bf16_to_float32(words: np.ndarray) -> np.ndarray:

@@ -1,0 +1,153 @@
+"""quantize and dequantize: error bounds, exact cases, sizes, storage, refusals."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lowbit as lb
+from lowbit import _core
+from lowbit.quantization.matrix import packed_formats
+
+FORMATS = packed_formats()
+# Largest error of one value as a share of its group's largest magnitude: half a step of int8, a
+# whole step of int4 opposite its extreme, half the widest gap of nf4.
+WORST = {"int8": 0.5 / 127, "int4": 1 / 8, "nf4": 0.1520}
+# Root mean square error on a standard normal matrix in groups of 64.
+USUAL = {"int8": 0.0068, "int4": 0.0960, "nf4": 0.0935}
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("group_size", [16, 64, 128, None])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 64), (17, 70), (33, 384), (5, 200)])
+def test_error_of_every_value_is_bounded(format, group_size, shape):
+    w = normal(*shape)
+    values = lb.quantize(w, format, group_size).dequantize()
+    width = group_size or shape[1]
+    for begin in range(0, shape[1], width):
+        group = w[:, begin : begin + width]
+        limit = WORST[format] * np.abs(group).max(axis=1, keepdims=True) * 1.00001
+        assert (np.abs(values[:, begin : begin + width] - group) <= limit).all()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_error_on_normal_values_is_the_published_one(format):
+    w = normal(512, 512)
+    error = lb.quantize(w, format).dequantize() - w
+    assert np.sqrt(np.mean(error**2)) < USUAL[format]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=25, deadline=None)
+@given(scale=st.floats(1e-30, 1e30), rows=st.integers(1, 20), seed=st.integers(0, 999))
+def test_quantizing_twice_changes_nothing(format, scale, rows, seed):
+    w = normal(rows, 64, seed=seed) * np.float32(scale)
+    once = lb.quantize(w, format).dequantize()
+    again = lb.quantize(once, format).dequantize()
+    np.testing.assert_allclose(again, once, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_zeros_stay_zero_and_extremes_are_exact(format):
+    w = np.zeros((20, 64), np.float32)
+    assert not lb.quantize(w, format).dequantize().any()
+    w[3, 5] = -2.5
+    values = lb.quantize(w, format).dequantize()
+    assert values[3, 5] == np.float32(-2.5)
+    assert np.count_nonzero(values) == 1
+
+
+def test_nf4_takes_the_lower_level_on_a_tie():
+    levels = np.unique(lb.quantize(np.linspace(-1, 1, 4096)[None], "nf4", None).dequantize())
+    assert len(levels) == 16
+    middles = ((levels[:-1] + levels[1:]) * np.float32(0.5)).astype(np.float32)
+    w = np.concatenate([[1.0], middles]).astype(np.float32)[None]
+    np.testing.assert_array_equal(lb.quantize(w, "nf4", None).dequantize()[0, 1:], levels[:-1])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_double_quantization_moves_scales_by_less_than_a_percent(format):
+    w = normal(256, 512)
+    single, double = lb.quantize(w, format), lb.quantize(w, format, double_quant=True)
+    assert double.nbytes < single.nbytes
+    a, b = single.dequantize(), double.dequantize()
+    nonzero = np.abs(a) > 0
+    assert np.max(np.abs(b[nonzero] / a[nonzero] - 1)) < 0.02
+
+
+def test_bits_per_weight_are_those_of_the_formats():
+    w = normal(256, 4096)
+    assert lb.quantize(w, "nf4", 64).bits_per_weight == 4.5
+    assert lb.quantize(w, "int8", None).bits_per_weight == pytest.approx(8.0, abs=0.01)
+    assert lb.quantize(w, "nf4", 64, double_quant=True).bits_per_weight == pytest.approx(
+        4.127, abs=0.001
+    )
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("double_quant", [False, True])
+def test_a_pickled_matrix_is_the_same(format, double_quant):
+    q = lb.quantize(normal(19, 100), format, 32, double_quant)
+    copy = pickle.loads(pickle.dumps(q))
+    np.testing.assert_array_equal(copy.dequantize(), q.dequantize())
+    assert repr(copy) == repr(q)
+
+
+def test_parts_of_the_wrong_size_are_refused():
+    parts = lb.quantize(normal(16, 64)).parts()
+    for key in ("lines", "scales"):
+        with pytest.raises(ValueError, match=f"{key} has"):
+            lb.QuantizedMatrix.from_parts(parts | {key: parts[key][:-1]})
+    with pytest.raises(ValueError, match="shape"):
+        lb.QuantizedMatrix.from_parts(parts | {"rows": -1})
+    with pytest.raises(ValueError, match="shape"):
+        lb.QuantizedMatrix.from_parts(parts | {"rows": 1 << 50, "cols": 1 << 50})
+
+
+def test_dynamic_map_has_its_published_ends():
+    table = _core.dynamic_map()
+    assert len(table) == 256
+    assert (np.diff(table) > 0).all()
+    assert table[0] == pytest.approx(-0.99297, abs=1e-5)
+    assert table[-1] == 1
+    assert table[table > 0][0] == pytest.approx(5.5e-7, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "int3"}, 'format="int3" is not known'),
+        ({"format": "fp32"}, "needs no packing"),
+        ({"group_size": 48}, "group_size=48 is not a power of two"),
+        ({"group_size": 8}, "group_size=8"),
+        ({"group_size": 0}, "group_size=0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        lb.quantize(normal(4, 64), **arguments)
+
+
+def test_values_that_are_no_numbers_are_refused_with_their_place():
+    w = normal(40, 64)
+    w[37, 5] = np.inf
+    with pytest.raises(ValueError, match=r"w\[37, 5\] is inf"):
+        lb.quantize(w)
+    with pytest.raises(ValueError, match="2 dimensions"):
+        lb.quantize(np.zeros(5))
+    with pytest.raises(TypeError, match="dtype"):
+        lb.quantize(np.array([["a"]]))
+
+
+def test_other_dtypes_and_strides_are_taken():
+    w = normal(32, 128)
+    expected = lb.quantize(w).dequantize()
+    np.testing.assert_array_equal(lb.quantize(w.astype(np.float64)).dequantize(), expected)
+    np.testing.assert_array_equal(lb.quantize(np.asfortranarray(w)).dequantize(), expected)
+    np.testing.assert_array_equal(lb.quantize(np.repeat(w, 2, 1)[:, ::2]).dequantize(), expected)
