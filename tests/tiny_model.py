@@ -11,7 +11,37 @@ from lowbit.files import write_safetensors
 from lowbit.files.encoder_config import EncoderConfig
 from lowbit.files.model_folder import expected_tensors
 
-WORDS = ["good", "great", "fine", "happy", "warm", "bright", "kind", "clean", "bad", "awful", "poor", "sad", "cold", "dark", "rude", "dirty", "the", "a", "was", "and", "very", "film", "food", "room", "service", "not", "is", "it", "this"]
+WORDS = [
+    "good",
+    "great",
+    "fine",
+    "happy",
+    "warm",
+    "bright",
+    "kind",
+    "clean",
+    "bad",
+    "awful",
+    "poor",
+    "sad",
+    "cold",
+    "dark",
+    "rude",
+    "dirty",
+    "the",
+    "a",
+    "was",
+    "and",
+    "very",
+    "film",
+    "food",
+    "room",
+    "service",
+    "not",
+    "is",
+    "it",
+    "this",
+]
 GOOD, BAD = WORDS[:8], WORDS[8:16]
 FILL = WORDS[16:]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ","]
