@@ -1,4 +1,4 @@
-// AVX-512 and AMX on a machine that has AVX2 only, for tests: the intrinsics that csrc/simd uses, as
+// AVX-512 and AMX on a machine that has AVX2 only, for tests: the intrinsics of csrc/simd as
 // plain functions on the compiler's own vector types. Found before the compiler's header when the
 // library is built with -DLOWBIT_EMULATE=ON; never part of a normal build.
 #pragma once
