@@ -16,6 +16,7 @@ from lowbit.models import adapter_files
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.encoder import Encoder, WeightStore
 from lowbit.models.layers import Adapter, Linear, Tape
+from lowbit.models.loss import cross_entropy, softmax
 from lowbit.models.parameters import Parameters
 from lowbit.models.training import (
     Event,
@@ -286,7 +287,7 @@ class Classifier:
         self, texts: Sequence[str] | TokenizedTexts, batch_size: int = 32
     ) -> np.ndarray:
         """Probability of every class, float32 [len(texts), classes]."""
-        return _softmax(self._all_logits(tokenized_or(texts, self), batch_size))
+        return softmax(self._all_logits(tokenized_or(texts, self), batch_size))
 
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
         """Id of the most probable class, int64 [len(texts)]."""
@@ -372,33 +373,3 @@ class Classifier:
             f"Classifier({', '.join(self.label_names)}; {self.encoder!r}, rank {self.lora.rank}, "
             f"{self.trainable_parameters} trainable)"
         )
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean cross-entropy and its gradient.
-
-    Parameters
-    ----------
-    logits
-        float32 [B, classes].
-    labels
-        int64 [B].
-
-    Examples
-    --------
-    >>> loss, gradient = cross_entropy(np.zeros((1, 2), np.float32), np.array([1]))
-    >>> round(loss, 4), gradient.tolist()
-    (0.6931, [[0.5, -0.5]])
-    """
-    rows = np.arange(len(labels))
-    shifted = (logits - logits.max(axis=1, keepdims=True)).astype(np.float64)
-    log_sum = np.log(np.exp(shifted).sum(axis=1))
-    loss = float((log_sum - shifted[rows, labels]).mean())
-    gradient = np.exp(shifted - log_sum[:, None])
-    gradient[rows, labels] -= 1
-    return loss, (gradient / len(labels)).astype(np.float32)
