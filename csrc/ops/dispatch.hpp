@@ -38,7 +38,7 @@ class Trace {
   template <class... Parts>
   void start(const Parts&... parts) {
     ((text_ += ' ', append(parts)), ...);
-    if (text_.empty()) text_ = " ";
+    if (text_.empty()) text_ += ' ';
     begin_ = now();
   }
   void append(const char* part) { text_ += part; }

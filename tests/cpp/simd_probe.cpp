@@ -1,0 +1,81 @@
+// Every function of the simd contract on the same inputs, written out as bytes. Compiled once per
+// instruction set, like a kernel; test_kernels.cpp compares the bytes.
+#include "simd/math.hpp"
+#include "simd_probe.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+namespace {
+
+struct Writer {
+  uint8_t* out;
+
+  void add(F32 v) {
+    store_i32(out, bits(v));
+    out += 64;
+  }
+  void add(I32 v) {
+    store_i32(out, v);
+    out += 64;
+  }
+  void add(float v) { add(set1(v)); }
+};
+
+// Exact for every input, NaN included: the bits of a NaN are moved or dropped, never computed.
+void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
+  w.add(min(a, b));
+  w.add(max(a, b));
+  w.add(abs(a));
+  w.add(copysign(a, b));
+  w.add(select_less(a, b, b, a));
+  w.add(to_int(a));
+  const I32 i = bits(a), j = bits(b);
+  w.add(i + j);
+  w.add(i - j);
+  w.add(i & j);
+  w.add(i | j);
+  w.add(to_float(i));
+  w.add(shift_left<0>(i)), w.add(shift_left<7>(i)), w.add(shift_left<31>(i));
+  w.add(shift_right<0>(i)), w.add(shift_right<7>(i)), w.add(shift_right<31>(i));
+  w.add(shift_right_signed<0>(i)), w.add(shift_right_signed<24>(i));
+  w.add(lookup16(load_table(table), i));
+  uint16_t half[16];
+  store_bf16(half, a);
+  w.add(load_bf16(half));
+  w.add(load_i8(reinterpret_cast<const int8_t*>(table)));
+}
+
+// Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.
+void probe_arithmetic(Writer& w, F32 a, F32 b) {
+  w.add(a + b);
+  w.add(a - b);
+  w.add(a * b);
+  w.add(a / (abs(b) + set1(1.0f)));
+  w.add(fma(a, b, b));
+  w.add(sqrt(abs(a)));
+  w.add(exp(a));
+  w.add(erf(a));
+  w.add(reduce_add(a));
+  w.add(reduce_max(a));
+}
+
+}  // namespace
+
+void simd_probe(const SimdProbe& p) noexcept {
+  Writer w{p.out};
+  for (int64_t i = 0; i < p.count; i += kLanes) {
+    const F32 a = load(p.any + i), b = load(p.any + p.count - kLanes - i);
+    probe_exact(w, a, b, p.finite + i);
+    probe_arithmetic(w, load(p.finite + i), load(p.finite + p.count - kLanes - i));
+  }
+  for (int n = 0; n <= kLanes; ++n) {
+    float lanes[kLanes];
+    store(lanes, set1(7.0f));
+    store_first(lanes, load_first(p.finite + n, n), n);
+    w.add(load(lanes));
+  }
+  float tile[16 * 17];
+  transpose16(p.finite, 19, tile, 17);
+  for (int r = 0; r < kLanes; ++r) w.add(load(tile + r * 17));
+}
+
+}  // namespace lowbit::LOWBIT_ISA
