@@ -35,7 +35,8 @@ void keep(Bytes& bytes, const T* data, int64_t count) {
 
 // A matrix of random values of roughly normal size, a function of its seed alone.
 struct Matrix {
-  Matrix(int64_t rows, int64_t cols) : data(static_cast<size_t>(rows * cols)), rows(rows), cols(cols) {}
+  Matrix(int64_t rows, int64_t cols)
+      : data(static_cast<size_t>(rows * cols)), rows(rows), cols(cols) {}
   static Matrix random(uint64_t seed, int64_t rows, int64_t cols) {
     Matrix m(rows, cols);
     for (size_t i = 0; i < m.data.size(); ++i) {
@@ -97,7 +98,8 @@ void run_weight(Results& results, const WeightView& w, uint64_t seed) {
   ops::dequantize(w, floats.view());
   floats.keep_in(results["dequantize"]);
   for (int64_t tokens : {1, 5, 50}) {
-    Matrix x = Matrix::random(seed + 1, tokens, w.cols), dy = Matrix::random(seed + 2, tokens, w.rows);
+    Matrix x = Matrix::random(seed + 1, tokens, w.cols);
+    Matrix dy = Matrix::random(seed + 2, tokens, w.rows);
     Matrix a = Matrix::random(seed + 3, 5, w.cols), b = Matrix::random(seed + 4, w.rows, 5);
     Matrix bias = Matrix::random(seed + 5, 1, w.rows), y(tokens, w.rows), xa(tokens, 5);
     Matrix dx(tokens, w.cols), da(5, w.cols), db(w.rows, 5);
