@@ -5,12 +5,14 @@ import unicodedata
 from collections import Counter
 from importlib.resources import files
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lowbit.data import LABEL_NAMES, load_reviews, read_reviews
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "data.md"
 REVIEWS = read_reviews()
 TOPICS = 16
 NEGATION = re.compile(r"\b(no|not|nor|never|nothing|nobody|none|neither|cannot|\w+n't)\b")
@@ -19,6 +21,10 @@ NEGATION = re.compile(r"\b(no|not|nor|never|nothing|nobody|none|neither|cannot|\
 def words(text: str) -> list[str]:
     """Lower-case words; typographic and straight apostrophes count as one character."""
     return re.findall(r"[\w']+", text.lower().replace("\u2019", "'"))
+
+
+def has_negation(text: str) -> bool:
+    return bool(NEGATION.search(" ".join(words(text))))
 
 
 def five_grams(text: str) -> set[tuple[str, ...]]:
@@ -76,8 +82,8 @@ def test_lengths_spread_from_a_few_words_to_a_paragraph(split, label):
 @pytest.mark.parametrize("label", LABEL_NAMES)
 def test_negation_appears_on_both_sides(label):
     # So "not" alone must not give the label away.
-    texts = [" ".join(words(r.text)) for r in REVIEWS if r.label == label]
-    share = sum(bool(NEGATION.search(text)) for text in texts) / len(texts)
+    texts = [r.text for r in REVIEWS if r.label == label]
+    share = sum(map(has_negation, texts)) / len(texts)
     assert 0.2 <= share <= 0.4
 
 
@@ -124,3 +130,27 @@ def test_load_reviews_hands_out_fresh_arrays():
     first[0].clear()
     first[1][:] = 7
     assert len(second[0]) == 480 and set(second[1]) == {0, 1}
+
+
+def test_page_states_the_counts_of_the_file():
+    page = " ".join(PAGE.read_text("utf-8").split())
+    lengths = [len(words(r.text)) for r in REVIEWS]
+    negated = Counter(r.label for r in REVIEWS if has_negation(r.text))
+    for phrase in (
+        f"{len(REVIEWS)} short reviews",
+        f"{min(lengths)} to {max(lengths)} words, median {np.median(lengths):.0f}, "
+        f"{sum(lengths):,} words in all",
+        f"{negated.total()} reviews ({negated.total() / len(REVIEWS):.0%}".replace("%", " %"),
+        f"{negated['negative']} of the negative ones and {negated['positive']} of the positive",
+        f"{sum(not r.text.isascii() for r in REVIEWS)} hold characters beyond ASCII",
+        ", ".join(sorted({r.topic for r in REVIEWS})),
+    ):
+        assert phrase in page, phrase
+
+
+def test_examples_of_the_page_run(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/data.md", "exec"), names)
+    assert capsys.readouterr().out == "480 160 ('negative', 'positive')\n"
+    assert len(names["by_topic"]) == 40
