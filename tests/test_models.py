@@ -232,7 +232,7 @@ def test_schedule_warms_up_and_decays():
     rates = [options.learning_rate(step, 100) for step in range(100)]
     assert rates[0] == 0
     assert max(rates) == rates[10] == 1
-    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(1 / 90)
 
 

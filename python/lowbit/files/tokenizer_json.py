@@ -35,11 +35,10 @@ def read_tokenizer(path: Path) -> TokenizerSpec:
         if path.suffix == ".txt":
             return _read_vocab_txt(path)
         return _read_json(path)
-    except FileFormatError:
-        raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise FileFormatError(f"{path}: {detail}") from error
+        start = "" if detail.startswith(str(path)) else f"{path}: "
+        raise FileFormatError(start + detail) from error
 
 
 def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
