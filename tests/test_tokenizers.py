@@ -1,5 +1,6 @@
 """Tokenizers: the recorded outputs of the reference, batches, training, files, refusals."""
 
+import contextlib
 import hashlib
 import json
 import pickle
@@ -167,9 +168,7 @@ def test_trained_tokenizers_number_by_frequency(model, text, tokens, tmp_path):
     assert tok.encode(text).tokens == tokens
     assert tok.token_to_id("[PAD]") == 1
     again = Tokenizer.train(["the cat, the dog", "the cat"], model=model)
-    assert [t for t, _ in sorted(again.spec.vocabulary.items(), key=lambda item: item[1])][0] == (
-        "[UNK]"
-    )
+    assert again.token_to_id("[UNK]") == 0
     small = Tokenizer.train(["a a a b b c"], model="word", vocab_size=3)
     assert sorted(small.spec.vocabulary) == ["[UNK]", "a", "b"]
     tok.save(tmp_path / "t.json")
@@ -260,10 +259,8 @@ def test_damaged_files_only_raise(tmp_path):
         file.write_bytes(data)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            try:
+            with contextlib.suppress(FileFormatError):
                 Tokenizer.from_file(file).encode("a b [UNK]")
-            except FileFormatError:
-                pass
     file.write_bytes(b'{"model":' + b"[" * 100_000)
     with pytest.raises(FileFormatError):
         Tokenizer.from_file(file)
