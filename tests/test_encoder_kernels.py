@@ -279,6 +279,16 @@ def test_adamw_equals_the_reference(isa, size):
     np.testing.assert_allclose(v, exact[2], rtol=5e-5)
 
 
+def test_adamw_takes_the_beta_it_was_given(isa):
+    # In float, 1 - 0.999 is off by 1.3e-5; the step must not be.
+    gradients = normal(500)
+    parameters, m, v = (np.zeros(500, np.float32) for _ in range(3))
+    _core.adamw(parameters, gradients, m, v, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1)
+    zeros = np.zeros(500)
+    exact, *_ = optimizer.adamw(zeros, gradients.astype(np.float64), zeros, zeros, 1, 1e-3)
+    np.testing.assert_allclose(parameters, exact, rtol=6e-7)
+
+
 def test_adamw_leaves_what_has_no_gradient_but_for_decay():
     parameters, zeros = np.ones(20, np.float32), np.zeros(20, np.float32)
     _core.adamw(parameters, zeros.copy(), zeros.copy(), zeros.copy(), 0.1, 0.9, 0.999, 1e-8, 0.5, 1)
@@ -292,6 +302,11 @@ def test_adamw_leaves_what_has_no_gradient_but_for_decay():
         ({"m": np.zeros(6, np.float32)}, "adamw: m has 6 values, expected 5"),
         ({"v": np.zeros(0, np.float32)}, "adamw: v has 0 values, expected 5"),
         ({"step": 0}, "adamw: step=0 must be at least 1"),
+        ({"lr": float("inf")}, "adamw: lr=inf must be finite and at least 0"),
+        ({"lr": -1e-3}, "adamw: lr=-0.001 must be finite and at least 0"),
+        ({"eps": float("nan")}, "adamw: eps=-?nan must be at least 0"),
+        ({"weight_decay": -1.0}, "adamw: weight_decay=-1 must be finite and at least 0"),
+        ({"grad_scale": float("nan")}, "adamw: grad_scale=-?nan must be finite"),
         ({"beta1": 1.0}, r"adamw: betas \(1, 0.999\) must be in \[0, 1\)"),
         ({"beta2": -0.1}, r"adamw: betas \(0.9, -0.1\) must be in \[0, 1\)"),
     ],

@@ -19,6 +19,11 @@ void adamw(VectorView<float> parameters, VectorView<const float> gradients, Vect
   check_size("adamw", "m", m, parameters.size);
   check_size("adamw", "v", v, parameters.size);
   check(o.step >= 1, "adamw: step=", o.step, " must be at least 1");
+  check(std::isfinite(o.lr) && o.lr >= 0, "adamw: lr=", o.lr, " must be finite and at least 0");
+  check(o.eps >= 0, "adamw: eps=", o.eps, " must be at least 0");
+  check(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "adamw: weight_decay=",
+        o.weight_decay, " must be finite and at least 0");
+  check(std::isfinite(o.grad_scale), "adamw: grad_scale=", o.grad_scale, " must be finite");
   check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "adamw: betas (", o.beta1,
         ", ", o.beta2, ") must be in [0, 1)");
   const double steps = static_cast<double>(o.step);
@@ -28,8 +33,11 @@ void adamw(VectorView<float> parameters, VectorView<const float> gradients, Vect
   args.beta1 = static_cast<float>(o.beta1), args.beta2 = static_cast<float>(o.beta2);
   args.eps = static_cast<float>(o.eps), args.grad_scale = static_cast<float>(o.grad_scale);
   args.keep = static_cast<float>(1 - o.lr * o.weight_decay);
-  args.step_size = static_cast<float>(o.lr / (1 - std::pow(o.beta1, steps)));
-  args.root_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(o.beta2, steps)));
+  // The betas as the kernel has them, in float: 1 - 0.999f is 1.3e-5 away from 0.001, and only a
+  // correction by the same number takes that out of the step.
+  args.step_size = static_cast<float>(o.lr / (1 - std::pow(double{args.beta1}, steps)));
+  args.root_correction =
+      static_cast<float>(1 / std::sqrt(1 - std::pow(double{args.beta2}, steps)));
   Trace trace("adamw", parameters.size);
   parallel_for(parameters.size, kGrain, [&](int64_t begin, int64_t end) {
     AdamwArgs part = args;
