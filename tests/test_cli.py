@@ -13,54 +13,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tiny_model
 from lowbit.cli import main
-from lowbit.files import find_bundled_model, write_safetensors
-from lowbit.files.encoder_config import EncoderConfig
-from lowbit.files.model_folder import expected_tensors
+from lowbit.data import load_reviews
+from lowbit.files import find_bundled_model
 from lowbit.models import Classifier, Encoder
+from tiny_model import write_tiny_model
 
-GOOD = ["fine", "lovely", "great", "joy"]
-BAD = ["poor", "dull", "awful", "mess"]
-NEUTRAL = ["film", "book", "hotel", "dinner", "the", "a", "was", "and", "it", "my", "##s", "."]
-SIZES = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 24,
-}
+GOLDEN = Path(__file__).resolve().parent / "data" / "tiny_bert"
+LEARN = ["--lr", "0.005", "--batch-size", "8", "--epochs", "8"]  # enough for the tiny model
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     """A BERT folder of random weights that knows a few words."""
-    folder = tmp_path_factory.mktemp("model")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *NEUTRAL]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    config = {"model_type": "bert", "vocab_size": len(words), **SIZES}
-    (folder / "config.json").write_text(json.dumps(config))
-    rng = np.random.default_rng(0)
-    tensors = {}
-    for name, shape in expected_tensors(EncoderConfig.from_file(folder / "config.json")).items():
-        norm = name.endswith("LayerNorm.weight")
-        spread = 1.0 if "word_embeddings" in name else 0.1
-        values = np.ones(shape) if norm else spread * rng.standard_normal(shape)
-        tensors[name] = values.astype(np.float32)
-    write_safetensors(folder / "model.safetensors", tensors)
-    return folder
+    return write_tiny_model(tmp_path_factory.mktemp("cli") / "model")
 
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory) -> Path:
-    """120 texts whose class a few words give away."""
-    rng = np.random.default_rng(1)
+    """320 texts whose class a few words give away."""
+    texts, labels = tiny_model.reviews(320)
+    rows = [f"{text}\t{('bad', 'good')[label]}" for text, label in zip(texts, labels, strict=True)]
     path = tmp_path_factory.mktemp("data") / "reviews.tsv"
-    lines = ["review\tsentiment"]
-    for i in range(120):
-        label, words = [("bad", BAD), ("good", GOOD)][i % 2]
-        filler = rng.choice(NEUTRAL[:10], rng.integers(2, 9))
-        lines.append(f"{' '.join(filler)} {rng.choice(words)} .\t{label}")
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(["review\tsentiment", *rows]) + "\n")
     return path
 
 
@@ -72,8 +48,8 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def test_demo_shows_every_step_and_leaves_the_results(model, reviews, here, capsys):
-    words = ["demo", "--model", str(model), "--data", str(reviews), "--lr", "0.02"]
-    code = main([*words, "--batch-size", "8"])
+    words = ["demo", "--model", str(model), "--data", str(reviews), *LEARN]
+    code = main(words)
     shown = capsys.readouterr()
     assert code == 0, shown.err
     assert "warning" not in shown.err
@@ -82,7 +58,7 @@ def test_demo_shows_every_step_and_leaves_the_results(model, reviews, here, caps
         "[CLS]",
         "Text to vectors",
         "untrained head: accuracy",
-        "epoch 4: training loss",
+        "epoch 8: training loss",
         "the same probabilities, bit for bit",
         "examples/s",
         "sentences/s",
@@ -91,15 +67,11 @@ def test_demo_shows_every_step_and_leaves_the_results(model, reviews, here, caps
     ):
         assert part in shown.out
     report = json.loads((here / "lowbit-demo" / "report.json").read_text())
-    assert report["data"] == {
-        "name": str(reviews),
-        "train": 96,
-        "test": 24,
-        "labels": ["bad", "good"],
-        "majority_share": 0.5,
-    }
+    data = report["data"]
+    assert (data["train"], data["test"], data["labels"]) == (256, 64, ["bad", "good"])
+    assert 0.5 <= data["majority_share"] < 0.7
     assert report["training"]["accuracy"]["after"] >= 0.9
-    assert report["training"]["steps"] == len(report["training"]["curves"]["loss"]) == 48
+    assert report["training"]["steps"] == len(report["training"]["curves"]["loss"]) == 256
     assert report["adapter"]["same_predictions_after_reload"] is True
     assert report["model"]["bytes"] < report["model"]["bytes_float32"]
     config = json.loads((here / "lowbit-demo" / "adapter" / "adapter_config.json").read_text())
@@ -145,11 +117,14 @@ def test_missing_matplotlib_is_said_and_harms_nothing(model, reviews, here, caps
 
 
 def test_finetune_saves_an_adapter_that_loads(model, reviews, here, capsys):
-    words = ["finetune", "--data", str(reviews), "--model", str(model), "--lr", "0.02"]
-    assert main([*words, "--batch-size", "8", "--out", "mine", "--no-plot"]) == 0
+    words = ["finetune", "--data", str(reviews), "--model", str(model), *LEARN]
+    assert main([*words, "--out", "mine", "--no-plot"]) == 0
     classifier = Classifier.from_pretrained(model, adapter=here / "mine" / "adapter")
     assert classifier.label_names == ["bad", "good"]
-    assert classifier.predict(["the film was awful", "a lovely dinner"]).tolist() == [0, 1]
+    assert classifier.predict(["the film was awful", "the room was great, and clean"]).tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_finetune_evaluates_on_a_file_of_its_own(model, reviews, here, capsys):
@@ -160,7 +135,7 @@ def test_finetune_evaluates_on_a_file_of_its_own(model, reviews, here, capsys):
     assert main([*words, "--steps", "2", "--no-plot", "--json", "--quiet"]) == 0
     shown = capsys.readouterr()
     report = json.loads(shown.out)
-    assert (report["data"]["train"], report["data"]["test"]) == (120, 3)
+    assert (report["data"]["train"], report["data"]["test"]) == (320, 3)
     assert shown.err == ""
 
 
@@ -202,7 +177,7 @@ def test_embed_reads_standard_input_and_writes_json_lines(model):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["text"] for row in rows] == ["the film", "my dinner was great"]
-    assert len(rows[0]["vector"]) == SIZES["hidden_size"]
+    assert len(rows[0]["vector"]) == tiny_model.CONFIG["hidden_size"]
 
 
 @pytest.mark.parametrize(
@@ -286,13 +261,22 @@ def test_failed_save_keeps_the_exit_code_and_the_old_adapter(
 def test_ctrl_c_leaves_a_checkpoint_and_says_where(model, reviews, here):
     command = [sys.executable, "-m", "lowbit", "finetune", "--epochs", "100000"]
     command += ["--data", str(reviews), "--model", str(model), "--quiet"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A job started in the background ignores Ctrl-C, and so would its children.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     adapter = here / "lowbit-finetuned" / "adapter"
     deadline = time.monotonic() + 120
     while not adapter.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     path = Path("lowbit-finetuned") / "adapter"
     assert err == f"lowbit: interrupted; a valid checkpoint is in {path}\n"
@@ -362,13 +346,41 @@ def test_help_starts_without_the_models():
     assert done.stderr == "[]\n"
 
 
+def test_all_commands_run_on_the_golden_model(here, reviews):
+    """As a user runs them: real processes, the bundled reviews, default settings."""
+
+    def lowbit(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "lowbit", *words, "--model", str(GOLDEN)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+    demo = lowbit("demo")
+    assert demo.returncode == 0, demo.stderr
+    assert "accuracy after" in demo.stdout and "warning: " in demo.stderr
+    report = json.loads(Path("lowbit-demo/report.json").read_text())
+    assert (report["data"]["train"], report["data"]["test"]) == (480, 160)
+    tuned = lowbit("finetune", "--data", str(reviews), "--format", "int8", "--json")
+    assert tuned.returncode == 0, tuned.stderr
+    adapter = json.loads(tuned.stdout)["adapter"]["folder"]
+    Classifier.from_pretrained(GOLDEN, format="int8", adapter=adapter)
+    Path("texts.txt").write_text("a good film\na bad plot\n")
+    embedded = lowbit("embed", "texts.txt", "-o", "v.npy", "--format", "nf4")
+    assert embedded.returncode == 0 and np.load("v.npy").shape == (2, 32)
+    doctor = lowbit("doctor")
+    assert doctor.returncode == 0 and "all is well" in doctor.stdout
+
+
 @pytest.mark.model
 def test_demo_on_the_real_model(here, capsys):
     try:
         find_bundled_model(verify=False)
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    assert main(["demo", "--steps", "4", "--json", "--no-plot"]) == 0
+    few = here / "few.tsv"
+    texts, labels, *_ = load_reviews()
+    rows = [f"{text}\t{label}\n" for text, label in zip(texts[:80], labels[:80], strict=True)]
+    few.write_text("".join(rows))
+    words = ["demo", "--data", str(few), "--steps", "3", "--json", "--no-plot"]
+    assert main(words) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["model"]["name"] == "all-MiniLM-L6-v2"
     assert report["model"]["trainable_parameters"] == 332_546

@@ -8,19 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.cli import picture
 from lowbit.cli.arguments import embeddings_format
-from lowbit.cli.console import Console, clip, clock_time, columns, table
+from lowbit.cli.console import Console, clip, columns
 from lowbit.cli.exit_codes import FAILED_CHECK, INTERRUPTED, OK
-from lowbit.cli.measurements import (
-    Stopwatch,
-    machine,
-    machine_line,
-    megabytes,
-    peak_memory,
-    percent,
-)
-from lowbit.cli.outputs import prepare_folder, write_report
+from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, percent
+from lowbit.cli.outputs import finish, prepare_folder
 from lowbit.cli.task import Task, bundled_task, find_model, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
 from lowbit.models import Classifier, Encoder
@@ -56,31 +48,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     report = {
         "command": "demo",
-        "machine": machine(),
         "model": model_summary(name, folder, model),
         "data": task.summary(),
         "training": training.summary(),
         "embedding": {"texts_per_second": rate},
         "examples": examples,
         "adapter": {"folder": str(out / "adapter"), "same_predictions_after_reload": same},
-        "peak_memory_bytes": peak_memory(),  # before matplotlib, which is no part of the job
-        "seconds": watch.seconds,
     }
-    write_report(out, report)
     rows = training_rows(model, task, training)
-    rows += [
-        ("embedding", f"{rate:.0f} sentences/s"),
-        ("peak memory", megabytes(report["peak_memory_bytes"])),
-        ("time", clock_time(report["seconds"])),
-        ("kernels", machine_line()),
-        ("adapter", f"{out / 'adapter'}  (PEFT's format)"),
-        ("figures", f"{out / 'report.json'}"),
-    ]
-    if not args.no_plot:
-        rows.append(("picture", picture.draw(out / "curves.png", report, console)))
-    console.heading("Result")
-    console.result(table(rows))
-    console.document(report)
+    rows.append(("embedding", f"{rate:.0f} sentences/s"))
+    finish(out, report, rows, watch, args, console)
     return OK if same else FAILED_CHECK
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from lowbit.cli import picture
 from lowbit.cli.arguments import embeddings_format
-from lowbit.cli.console import Console, clip, clock_time, table
+from lowbit.cli.console import Console, clip
 from lowbit.cli.exit_codes import INTERRUPTED, OK
-from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
-from lowbit.cli.outputs import prepare_folder, write_report
+from lowbit.cli.measurements import Stopwatch
+from lowbit.cli.outputs import finish, prepare_folder
 from lowbit.cli.task import find_model, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
 from lowbit.models import Classifier
@@ -35,30 +34,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     classes = clip(", ".join(task.label_names))
     console.say(f"  {len(task.train_texts)} texts, {len(task.label_names)} classes: {classes}")
     training = train(model, task, args, console, out / "adapter")
-    report = {
-        "command": "finetune",
-        "machine": machine(),
-        "model": model_summary(name, folder, model),
-        "data": task.summary(),
-        "training": training.summary(),
-        "adapter": str(out / "adapter"),
-        "peak_memory_bytes": peak_memory(),
-        "seconds": watch.seconds,
-    }
-    write_report(out, report)
-    rows = training_rows(model, task, training)
-    rows += [
-        ("peak memory", megabytes(report["peak_memory_bytes"])),
-        ("time", clock_time(watch.seconds)),
-        ("kernels", machine_line()),
-        ("adapter", f"{out / 'adapter'}  (PEFT's format)"),
-    ]
     if training.history.interrupted:
         console.notice(f"interrupted; {console.checkpoint_note()}")
         return INTERRUPTED
-    if not args.no_plot:
-        rows.append(("picture", picture.draw(out / "curves.png", report, console)))
-    console.heading("Result")
-    console.result(table(rows))
-    console.document(report)
+    report = {
+        "command": "finetune",
+        "model": model_summary(name, folder, model),
+        "data": task.summary(),
+        "training": training.summary(),
+        "adapter": {"folder": str(out / "adapter")},
+    }
+    finish(out, report, training_rows(model, task, training), watch, args, console)
     return OK

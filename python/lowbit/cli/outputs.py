@@ -1,16 +1,17 @@
-"""Where results go: the folder checked before the work, the report written whole after it."""
+"""Where `demo` and `finetune` put their results: a folder checked before, files written whole."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 from pathlib import Path
 from typing import Any
 
-from lowbit.cli.console import to_json
+from lowbit.cli import picture
+from lowbit.cli.console import Console, clock_time, table, to_json
+from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
 from lowbit.files import write_file
-
-REPORT = "report.json"
 
 
 def prepare_folder(path: str) -> Path:
@@ -30,6 +31,40 @@ def prepare_folder(path: str) -> Path:
     return folder
 
 
-def write_report(folder: Path, report: dict[str, Any]) -> None:
-    """Write report.json: the document that `--json` prints."""
-    write_file(folder / REPORT, (to_json(report) + "\n").encode())
+def finish(
+    folder: Path,
+    report: dict[str, Any],
+    rows: list[tuple[str, str]],
+    watch: Stopwatch,
+    args: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Write report.json and the picture, print the closing table or the JSON document.
+
+    Parameters
+    ----------
+    folder
+        `--out`.
+    report
+        Figures of the command; those of the machine and the process are added.
+    rows
+        Of the closing table, likewise.
+    """
+    report = report | {
+        "machine": machine(),
+        "peak_memory_bytes": peak_memory(),  # before matplotlib, which is no part of the job
+        "seconds": watch.seconds,
+    }
+    write_file(folder / "report.json", (to_json(report) + "\n").encode())
+    rows = rows + [
+        ("peak memory", megabytes(report["peak_memory_bytes"])),
+        ("time", clock_time(report["seconds"])),
+        ("kernels", machine_line()),
+        ("adapter", f"{folder / 'adapter'}  (PEFT's format)"),
+        ("figures", f"{folder / 'report.json'}"),
+    ]
+    if not args.no_plot:
+        rows.append(("picture", picture.draw(folder / "curves.png", report, console)))
+    console.heading("Result")
+    console.result(table(rows))
+    console.document(report)
