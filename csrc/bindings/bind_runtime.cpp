@@ -1,6 +1,7 @@
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
 #include "core/cpu.hpp"
+#include "core/memory.hpp"
 #include "core/threads.hpp"
 #include "ops/dispatch.hpp"
 
@@ -27,6 +28,7 @@ void bind_runtime(py::module_& m) {
   m.def("last_kernel", &ops::last_kernel);
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads, "count"_a);
+  m.def("trim_memory", &trim_memory);
 }
 
 }  // namespace lowbit::bindings

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/error.hpp"
+#include "core/memory.hpp"
 #include "core/views.hpp"
 
 namespace lowbit::bindings {
@@ -45,9 +46,16 @@ VectorView<const T> vector(const char* name, const Maybe<T>& array) {
   return array ? vector(name, *array) : VectorView<const T>{};
 }
 
-inline Array<float> new_matrix(int64_t rows, int64_t cols) {
-  return Array<float>({rows, cols});
+// An uninitialized array in memory that is kept for the next result when it is dropped.
+inline Array<float> new_array(std::vector<py::ssize_t> shape) {
+  py::ssize_t count = 1;
+  for (const py::ssize_t size : shape) count *= size;
+  Memory<float> memory = take<float>(count);
+  const py::capsule owner(memory.get(), [](void* p) { give_memory(p); });
+  return Array<float>(std::move(shape), memory.release(), owner);
 }
+
+inline Array<float> new_matrix(int64_t rows, int64_t cols) { return new_array({rows, cols}); }
 
 // All elements of an array of any shape.
 template <class T>
@@ -60,7 +68,7 @@ VectorView<T> mutable_flat(Array<T>& array) {
 }
 
 inline Array<float> new_like(const Array<float>& array) {
-  return Array<float>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+  return new_array({array.shape(), array.shape() + array.ndim()});
 }
 
 // Runs the work without the interpreter lock.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowbit import _core
 from lowbit.models.batching import TokenizedTexts
 from lowbit.models.parameters import AdamW
 
@@ -174,6 +175,8 @@ class Trainer:
             self._steps(optimizer, total)
         except KeyboardInterrupt:
             self.history.interrupted = True
+        finally:
+            _core.trim_memory()  # the activations of a batch, which nothing later needs
         if self._best_values is not None:
             self.model.parameters.values[:] = self._best_values
         elif self.checkpoint is not None:
