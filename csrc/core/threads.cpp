@@ -62,7 +62,8 @@ inline void relax() {
 
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads) {}
+  explicit Pool(int threads)
+      : threads_(threads), shares_(std::make_unique<Share[]>(static_cast<size_t>(threads))) {}
 
   int threads() const { return threads_; }
 
@@ -73,14 +74,18 @@ class Pool {
     count_ = count;
     grain_ = grain;
     error_ = nullptr;
-    next_.store(0, std::memory_order_relaxed);
+    const int64_t chunks = (count + grain - 1) / grain;
+    for (int64_t t = 0; t < threads_; ++t) {
+      shares_[t].next.store(chunks * t / threads_ * grain, std::memory_order_relaxed);
+      shares_[t].end = std::min(count, chunks * (t + 1) / threads_ * grain);
+    }
     active_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       epoch_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    take_chunks();
+    take_chunks(0);
     while (active_.load(std::memory_order_acquire) != 0) relax();
     if (error_) std::rethrow_exception(error_);
   }
@@ -94,12 +99,13 @@ class Pool {
   void start_workers() {
     while (static_cast<int>(workers_.size()) < threads_ - 1) {
       const uint64_t seen = epoch_.load(std::memory_order_relaxed);
-      workers_.emplace_back([this, seen] { work(seen); });
+      const int self = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, seen, self] { work(seen, self); });
       workers_.back().detach();
     }
   }
 
-  void work(uint64_t seen) {
+  void work(uint64_t seen, int self) {
     for (;;) {
       for (int spin = 0; spin < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spin)
         relax();
@@ -109,23 +115,34 @@ class Pool {
       }
       seen = epoch_.load(std::memory_order_acquire);
       if (count_ < 0) return release();
-      take_chunks();
+      take_chunks(self);
       release();
     }
   }
 
   void release() { active_.fetch_sub(1, std::memory_order_release); }
 
-  void take_chunks() {
+  // One thread's part of the chunks. It begins with its own and then helps the others: operations
+  // whose chunks follow the rows find these in the cache of the core that computed them before.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
+  void take_chunks(int self) {
+    for (int i = 0; i < threads_; ++i) take_from(shares_[(self + i) % threads_]);
+  }
+
+  void take_from(Share& share) {
     for (;;) {
-      const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-      if (begin >= count_) return;
+      const int64_t begin = share.next.fetch_add(grain_, std::memory_order_relaxed);
+      if (begin >= share.end) return;
       try {
-        function_(context_, begin, std::min(begin + grain_, count_));
+        function_(context_, begin, std::min(begin + grain_, share.end));
       } catch (...) {
         std::lock_guard<std::mutex> lock(mutex_);
         if (!error_) error_ = std::current_exception();
-        next_.store(count_, std::memory_order_relaxed);
+        for (int t = 0; t < threads_; ++t) shares_[t].next.store(count_, std::memory_order_relaxed);
       }
     }
   }
@@ -150,7 +167,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<uint64_t> epoch_{0};
-  std::atomic<int64_t> next_{0};
+  std::unique_ptr<Share[]> shares_;
   std::atomic<int> active_{0};
   detail::ChunkFunction function_ = nullptr;
   void* context_ = nullptr;
