@@ -76,17 +76,23 @@ def dequantized(rng: np.random.Generator) -> Iterator[Arrays]:
 
 
 @case("matmul")
-def products(rng: np.random.Generator) -> Iterator[Arrays]:
+def products(rng: np.random.Generator, compute: str = "fp32") -> Iterator[Arrays]:
+    options = {"scale": 0.5, "dropout": 0.1, "compute": compute}
     for tokens, outputs, inputs in [(1, 1, 1), (3, 17, 33), (13, 70, 100), (50, 33, 400)]:
         x, dy = normal(rng, tokens, inputs), normal(rng, tokens, outputs)
         bias, residual = normal(rng, outputs), normal(rng, tokens, outputs)
         a, b = normal(rng, 5, inputs), normal(rng, outputs, 5)
         for weight in weights(rng, outputs, inputs):
-            yield [_core.linear_forward(x, weight, bias, residual)[0]]
-            y, xa = _core.linear_forward(x, weight, lora_a=a, lora_b=b, scale=0.5, dropout=0.1)
-            gradients = _core.linear_backward(dy, x, xa, weight, a, b, scale=0.5, dropout=0.1)
+            yield [_core.linear_forward(x, weight, bias, residual, compute=compute)[0]]
+            y, xa = _core.linear_forward(x, weight, lora_a=a, lora_b=b, **options)
+            gradients = _core.linear_backward(dy, x, xa, weight, a, b, **options)
             yield [y, xa, *gradients]
-            yield list(_core.linear_backward(dy, x, xa, weight, a, b, scale=2.0))
+            yield list(_core.linear_backward(dy, x, xa, weight, a, b, scale=2.0, compute=compute))
+
+
+@case("pack_int16", "matmul_int16")
+def integer_products(rng: np.random.Generator) -> Iterator[Arrays]:
+    yield from products(rng, "int16")
 
 
 SEQUENCES = np.array([0, 1, 1, 18, 67, 90], dtype=np.int64)  # lengths 1, 0, 17, 49, 23

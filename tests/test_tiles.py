@@ -188,22 +188,12 @@ def test_auto_takes_tiles_from_32_rows_on(tiles: None) -> None:
     assert _core.last_kernel() == "linear amx"
 
 
-@pytest.mark.parametrize("isa", sorted(set(_core.isas()) - {"amx"}))
-def test_auto_is_fp32_without_tiles(isa: str) -> None:
-    _core.use_isa(isa)
-    rng = np.random.default_rng(6)
-    x, w = normal(rng, 64, 50), normal(rng, 20, 50)
-    automatic, _ = _core.linear_forward(x, w, compute="auto")
-    assert _core.last_kernel() == f"linear {isa}"
-    assert np.array_equal(automatic, _core.linear_forward(x, w, compute="fp32")[0])
-
-
 @pytest.mark.parametrize(
     ("compute", "message"),
     [
         ("bf16", r'compute="bf16" needs bf16 tiles \(AMX\), and the instruction set in use is'),
         ("int8", r'compute="int8" is not available'),
-        ("fp8", r'compute="fp8" is not known; use "auto", "fp32" or "bf16"'),
+        ("fp8", r'compute="fp8" is not known; use "auto", "fp32", "int16" or "bf16"'),
     ],
 )
 def test_compute_that_cannot_be_had_is_refused(compute: str, message: str) -> None:

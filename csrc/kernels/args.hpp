@@ -39,11 +39,37 @@ inline int64_t packed_tiles(int64_t rows, int64_t cols) {
   return round_up(rows, 16) * round_up(cols, 32);
 }
 
+// Depth decoded at a time: 16 x 384 floats, 24 kB, leave room for rows of x in a 32 kB cache.
+constexpr int64_t kMatmulDepth = 384;
+// Panels decoded at a time: x is read from memory once for every 64 columns.
+constexpr int64_t kMatmulPanels = 4;
+
+// Rows of x as 16-bit integers, with a scale for each row and each stretch of kMatmulDepth columns;
+// zero from the last column to the next multiple of 16.
+struct Int16Rows {
+  const int16_t* codes = nullptr;  // [rows, stride]
+  const float* scales = nullptr;   // [rows, stretches]
+  int64_t stride = 0;              // of int16_stride(x.cols)
+  int64_t stretches = 0;
+};
+
+inline int64_t int16_stride(int64_t cols) { return round_up(cols, 16); }
+
+// Rows [row_begin, row_end) of x to Int16Rows.
+struct PackInt16Args {
+  MatrixView<const float> x;
+  int16_t* codes;
+  float* scales;
+  int64_t stride, stretches;
+  int64_t row_begin, row_end;
+};
+
 // One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
 struct Product {
   MatrixView<const float> x;        // [M, depth]
   WeightView weight;                // [N, depth], or [depth, N] when transposed
   const uint16_t* tiles = nullptr;  // x as pack_tiles leaves it; matmul_tiles reads only these
+  Int16Rows int16 = {};             // x as pack_int16 leaves it; matmul_int16 reads only these
 };
 
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
@@ -60,16 +86,19 @@ struct MatmulArgs {
   MatrixView<float> y;  // [M, N]
   int64_t row_begin, row_end;
   int64_t panel_begin, panel_end;
-  float* scratch;  // matmul_scratch(...) or matmul_tiles_scratch(...) floats
+  float* scratch;  // matmul_scratch(...) floats, or that of the kernel
 };
-
-// Depth decoded at a time: 16 x 384 floats, 24 kB, leave room for rows of x in a 32 kB cache.
-constexpr int64_t kMatmulDepth = 384;
-// Panels decoded at a time: x is read from memory once for every 64 columns.
-constexpr int64_t kMatmulPanels = 4;
 
 inline int64_t matmul_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulDepth + round_up(second_depth, 16));
+}
+
+// Of matmul_int16, in floats: scales and codes of the panels, and one panel before it is rounded.
+constexpr int64_t kMatmulInt16Scratch =
+    kMatmulPanels * 16 * (1 + kMatmulDepth / 2) + 16 * kMatmulDepth;
+
+inline int64_t matmul_int16_scratch(int64_t second_depth) {
+  return kMatmulInt16Scratch + kMatmulPanels * 16 * round_up(second_depth, 16);
 }
 
 // Depth rounded at a time by matmul_tiles: two panels of 16 x 512 bfloat16 are 32 kB.

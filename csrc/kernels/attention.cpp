@@ -45,9 +45,16 @@ Segment down(MatrixView<const float> b, float* buffer) {
 
 void multiply(MatrixView<const float> a, Segment b, MatrixView<float> c, float scale = 1.0f,
               bool accumulate = false) {
-  b.a = a.data;
-  b.a_stride = a.stride;
-  multiply_small({b, a.rows, c.cols, scale, accumulate, c.data, c.stride});
+  Tile t;
+  t.segment_count = 1;
+  t.segments[0] = b;
+  t.segments[0].a = a.data;
+  t.segments[0].a_stride = a.stride;
+  t.accumulate = accumulate;
+  t.scale = scale;
+  t.c = c.data;
+  t.c_stride = c.stride;
+  multiply_block<false>(t, a.rows, c.cols);
 }
 
 // Zeroes dropped weights and scales the others; `row` is the token's row in the batch.

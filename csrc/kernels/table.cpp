@@ -1,6 +1,8 @@
 // The table of the instruction set this file is compiled for.
 #include "kernels/table.hpp"
 
+#include "simd/simd.hpp"
+
 #define LOWBIT_STRING_OF(name) #name
 #define LOWBIT_STRING(name) LOWBIT_STRING_OF(name)
 
@@ -12,6 +14,7 @@ namespace lowbit::LOWBIT_ISA {
 
 const KernelTable kernel_table = {
     LOWBIT_STRING(LOWBIT_ISA),
+    kFastPairs,
 #define KERNEL(name, Args) &name,
 #if !LOWBIT_ISA_amx
 #define TILE_KERNEL(name, Args) nullptr,

@@ -8,6 +8,7 @@ namespace lowbit {
 
 struct KernelTable {
   const char* isa;
+  bool fast_int16;  // matmul_int16 beats matmul here
 #define KERNEL(name, Args) void (*name)(const Args&) noexcept;
 #include "kernels/kernels.def"
 #undef KERNEL

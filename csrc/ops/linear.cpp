@@ -15,9 +15,16 @@ WeightView dense(MatrixView<const float> m) {
   return dense_weight(m.data, m.rows, m.cols, m.stride);
 }
 
-// y = scale * x W^T, or scale * x W when transposed.
-void multiply(const Product& product, bool transposed, float scale, MatrixView<float> y,
+// What LOWBIT_VERBOSE calls the operations, by Compute.
+constexpr const char* kForward[] = {"linear", "linear_int16", "linear_bf16"};
+constexpr const char* kBackward[] = {"linear_backward", "linear_backward_int16",
+                                     "linear_backward_bf16"};
+
+// y = scale * x W^T, or scale * x W when transposed, for one of the adapter's products: these are
+// small, and int16 leaves them in float32.
+void multiply(Product product, bool transposed, float scale, MatrixView<float> y,
               Compute compute) {
+  product.int16 = {};
   MatmulArgs args{};
   args.first = product;
   args.transposed = transposed;
@@ -77,12 +84,12 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
         w.rows, " rows");
   if (residual)
     check_shape("linear", "residual", residual, x.rows, w.rows);
-  const Compute compute = choose_compute("linear", compute_name, x.rows);
-  Trace trace(compute == Compute::bf16 ? "linear_bf16" : "linear", format_info(w.format).name, "M",
-              x.rows, "N", w.rows, "K", w.cols, "rank", lora.a.rows);
-  const auto tiles = pack_rows(x, compute);
+  const Compute compute = choose_compute("linear", compute_name, x.rows, w.format);
+  Trace trace(kForward[static_cast<int>(compute)], format_info(w.format).name, "M", x.rows, "N",
+              w.rows, "K", w.cols, "rank", lora.a.rows);
+  const PackedRows packed(x, compute);
   MatmulArgs args{};
-  args.first = {x, w, tiles.get()};
+  args.first = packed.times(w);
   args.bias = bias.data;
   args.residual = residual;
   args.scale = 1;
@@ -95,7 +102,7 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
       dropout(x, lora.dropout, masked.view);
       multiply({masked.view, dense(lora.a)}, false, lora.scale, xa, compute);
     } else {
-      multiply({x, dense(lora.a), tiles.get()}, false, lora.scale, xa, compute);
+      multiply(packed.times(dense(lora.a)), false, lora.scale, xa, compute);
     }
     args.second = {xa, dense(lora.b)};
   }
@@ -125,18 +132,17 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
                      const LinearGradients& gradients, const std::string& compute_name) {
   check_shape("linear_backward", "dy", dy, dy.rows, w.rows);
-  const Compute compute = choose_compute("linear_backward", compute_name, dy.rows);
-  Trace trace(compute == Compute::bf16 ? "linear_backward_bf16" : "linear_backward",
-              format_info(w.format).name, "M", dy.rows, "N", w.rows, "K", w.cols, "rank",
-              lora.a.rows);
+  const Compute compute = choose_compute("linear_backward", compute_name, dy.rows, w.format);
+  Trace trace(kBackward[static_cast<int>(compute)], format_info(w.format).name, "M", dy.rows, "N",
+              w.rows, "K", w.cols, "rank", lora.a.rows);
   const MatrixView<float>& dx = gradients.dx;
   const MatrixView<const float>& residual = gradients.residual;
   if (dx) check_shape("linear_backward", "dx", dx, dy.rows, w.cols);
   if (dx && residual)
     check_shape("linear_backward", "residual", residual, dy.rows, w.cols);
-  const auto tiles = pack_rows(dy, compute);
+  const PackedRows packed(dy, compute);
   MatmulArgs args{};
-  args.first = {dy, w, tiles.get()};
+  args.first = packed.times(w);
   args.transposed = true;
   args.residual = residual;
   args.scale = 1;
@@ -153,7 +159,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   check_shape("linear_backward", "db", gradients.db, w.rows, rank);
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
-  multiply({dy, dense(lora.b), tiles.get()}, true, lora.scale, dyb.view, compute);
+  multiply(packed.times(dense(lora.b)), true, lora.scale, dyb.view, compute);
   if (!lora.dropout.active()) {
     low_rank_gradients(dy, dyb.view, x, xa, gradients, compute);
     args.second = {dyb.view, dense(lora.a)};

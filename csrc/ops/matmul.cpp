@@ -1,6 +1,7 @@
 #include "ops/matmul.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -9,21 +10,35 @@
 namespace lowbit::ops {
 namespace {
 
-// Rows from which tiles pay for rounding x and every weight: a tile takes 16 rows at once.
-constexpr int64_t kTileRowsWorth = 32;
+// Rows from which it pays to round x and every weight first.
+constexpr int64_t kManyRows = 32;
 
-// Cuts a product into tasks: four panels wide, and as many rows as leave every thread some tasks.
-// A task's rows are a multiple of what the kernel keeps in its cache.
+// Rows of a task at most: its part of x and y stays in the second-level cache from one stretch of
+// the depth to the next.
+constexpr int64_t kTaskRows = 576;
+
+// Rows from which a thread has its own: preparing the panels once more costs less than reading rows
+// that another core has in its cache.
+constexpr int64_t kSharedRows = 192;
+
+// Into how many parts the rows are cut, so that every thread has its own, or some tasks at least.
+int64_t row_parts(int64_t rows, int64_t groups, int64_t depth) {
+  const int64_t threads = get_num_threads();
+  const int64_t most = depth > kMatmulDepth ? kTaskRows : 4 * kTaskRows;
+  return std::max<int64_t>(
+      {1, std::min(threads, rows / kSharedRows), 3 * threads / groups, ceil_div(rows, most)});
+}
+
+// Cuts a product into tasks, four panels wide. A task's rows are a multiple of what the kernel
+// keeps in its cache.
 template <class Kernel>
 void run(const MatmulArgs& args, int64_t row_unit, int64_t scratch_size, Kernel kernel) {
   const int64_t panels = ceil_div(args.y.cols, 16);
   const int64_t groups = ceil_div(panels, kMatmulPanels);
   const int64_t rows = args.y.rows;
   if (rows == 0 || panels == 0) return;
-  const int64_t threads = get_num_threads();
-  const int64_t wanted = std::max<int64_t>(1, 3 * threads / groups);
-  const int64_t row_step =
-      std::max<int64_t>(row_unit, round_up(ceil_div(rows, wanted), row_unit));
+  const int64_t parts = row_parts(rows, groups, args.first.x.cols);
+  const int64_t row_step = std::max<int64_t>(row_unit, round_up(ceil_div(rows, parts), row_unit));
   const int64_t row_tasks = ceil_div(rows, row_step);
   const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(args.y.cols) *
                       static_cast<double>(args.first.x.cols);
@@ -33,7 +48,7 @@ void run(const MatmulArgs& args, int64_t row_unit, int64_t scratch_size, Kernel 
     MatmulArgs task = args;
     task.scratch = scratch<float>(scratch_size);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / row_tasks, part = i % row_tasks;
+      const int64_t part = i / groups, group = i % groups;
       task.panel_begin = group * kMatmulPanels;
       task.panel_end = std::min(panels, task.panel_begin + kMatmulPanels);
       task.row_begin = part * row_step;
@@ -45,50 +60,69 @@ void run(const MatmulArgs& args, int64_t row_unit, int64_t scratch_size, Kernel 
 
 }  // namespace
 
-Compute choose_compute(const char* function, const std::string& name, int64_t rows) {
+Compute choose_compute(const char* function, const std::string& name, int64_t rows, Format format) {
   const KernelTable& table = kernels();
   const bool tiles = table.matmul_tiles != nullptr;
   if (name == "fp32") return Compute::fp32;
-  if (name == "auto") return tiles && rows >= kTileRowsWorth ? Compute::bf16 : Compute::fp32;
+  if (name == "int16") return Compute::int16;
+  if (name == "auto") {
+    if (rows < kManyRows) return Compute::fp32;
+    if (tiles) return Compute::bf16;
+    return table.fast_int16 && format != Format::fp32 ? Compute::int16 : Compute::fp32;
+  }
   check(name != "int8", function,
-        ": compute=\"int8\" is not available, activations are not rounded to 8 bits; use \"fp32\""
-        " or \"auto\"");
+        ": compute=\"int8\" is not available, activations are not rounded to 8 bits; use \"int16\","
+        " \"fp32\" or \"auto\"");
   check(name == "bf16", function, ": compute=\"", name,
-        "\" is not known; use \"auto\", \"fp32\" or \"bf16\"");
+        "\" is not known; use \"auto\", \"fp32\", \"int16\" or \"bf16\"");
   check(tiles, function, ": compute=\"bf16\" needs bf16 tiles (AMX), and the instruction set in use"
-        " is ", table.isa, "; use \"fp32\" or \"auto\"");
+        " is ", table.isa, "; use \"int16\", \"fp32\" or \"auto\"");
   return Compute::bf16;
 }
 
-std::unique_ptr<uint16_t[]> pack_rows(MatrixView<const float> x, Compute compute) {
+PackedRows::PackedRows(MatrixView<const float> x, Compute compute) : x_(x) {
   const KernelTable& table = kernels();
-  if (compute != Compute::bf16 || !table.pack_tiles) return nullptr;
-  std::unique_ptr<uint16_t[]> tiles(
-      new uint16_t[static_cast<size_t>(packed_tiles(x.rows, x.cols))]);
-  const int64_t blocks = ceil_div(x.rows, 16);
   const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, x.cols));
-  parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
-    table.pack_tiles({x, tiles.get(), begin, end});
-  });
-  return tiles;
+  if (compute == Compute::bf16 && table.pack_tiles) {
+    tiles_ = take<uint16_t>(packed_tiles(x.rows, x.cols));
+    parallel_for(ceil_div(x.rows, 16), grain, [&](int64_t begin, int64_t end) {
+      table.pack_tiles({x, tiles_.get(), begin, end});
+    });
+  } else if (compute == Compute::int16) {
+    const int64_t stride = int16_stride(x.cols);
+    const int64_t stretches = std::max<int64_t>(1, ceil_div(x.cols, kMatmulDepth));
+    codes_ = take<int16_t>(x.rows * stride);
+    scales_ = take<float>(x.rows * stretches);
+    int16_ = {codes_.get(), scales_.get(), stride, stretches};
+    parallel_for(x.rows, 4 * grain, [&](int64_t begin, int64_t end) {
+      table.pack_int16({x, codes_.get(), scales_.get(), stride, stretches, begin, end});
+    });
+  }
+}
+
+Product PackedRows::times(const WeightView& weight) const {
+  return {x_, weight, tiles_.get(), int16_};
 }
 
 void matmul(MatmulArgs args, Compute compute) {
   const KernelTable& table = kernels();
   const int64_t second_depth = args.second.x.cols;
-  if (compute == Compute::fp32 || !table.matmul_tiles) {
+  if (compute == Compute::int16 && args.first.int16.codes) {
+    run(args, 48, matmul_int16_scratch(second_depth), table.matmul_int16);
+    return;
+  }
+  if (compute != Compute::bf16 || !table.matmul_tiles) {
     run(args, 48, matmul_scratch(second_depth), table.matmul);
     return;
   }
-  std::unique_ptr<uint16_t[]> first, second;
-  if (!args.first.tiles) {
-    first = pack_rows(args.first.x, compute);
-    args.first.tiles = first.get();
-  }
-  if (args.second.x && !args.second.tiles) {
-    second = pack_rows(args.second.x, compute);
-    args.second.tiles = second.get();
-  }
+  const auto pack = [&](Product& product) {
+    PackedRows packed(product.x, compute);
+    product = packed.times(product.weight);
+    return packed;
+  };
+  std::optional<PackedRows> first, second;
+  if (!args.first.tiles) first = pack(args.first);
+  if (args.second.x && !args.second.tiles) second = pack(args.second);
   run(args, 32, matmul_tiles_scratch(second_depth), table.matmul_tiles);
 }
 

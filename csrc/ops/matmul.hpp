@@ -1,39 +1,57 @@
 // Matrix products over all threads: what linear layers are made of.
 #pragma once
 
-#include <memory>
 #include <string>
 
+#include "core/memory.hpp"
 #include "core/views.hpp"
 #include "kernels/args.hpp"
 
 namespace lowbit::ops {
 
-// How the products of an operation are computed; sums are float32 in both.
+// How the products of an operation are computed.
 //
-//   fp32  the stored weights exactly, x as it is: the error is that of summing in float32, and the
-//         bits are the same on every instruction set
+//   fp32  the stored weights exactly, x as it is, sums in float32: the error is that of summing,
+//         and the bits are the same on every instruction set
+//   int16 x and the decoded weights as 16-bit integers, with a scale for each 384 of the depth of
+//         each row that keeps int32 sums from overflowing. A sum over one such stretch is off by
+//         less than 2^-11 of the product of the two Euclidean norms, and usually by 2^-17; adapter,
+//         bias and residual stay exact. Infinite and NaN values make their row or column NaN,
+//         stretches below 1e-30 are zero. The same bits on every instruction set, too.
 //   bf16  x and the decoded weights, and with an adapter a, b and x a^T, each rounded to bfloat16
-//         (8 bits, nearest even; denormals become zero) before they are multiplied in matrix
-//         tiles. A sum of K products is off by at most 2^-7 sum |x w|, in practice by about
-//         2^-9 sqrt(sum (x w)^2); gradients likewise. bias and residual stay exact.
-enum class Compute { fp32, bf16 };
+//         (8 bits, nearest even; denormals become zero) before they are multiplied in matrix tiles
+//         that sum in float32. A sum of K products is off by at most 2^-7 sum |x w|, in practice by
+//         about 2^-9 sqrt(sum (x w)^2); gradients likewise. bias and residual stay exact.
+enum class Compute { fp32, int16, bf16 };
 
-// "fp32", "bf16", or "auto": bf16 where this instruction set has tiles and there are enough rows.
+// A name, or "auto" for the fastest that errs no more than bf16 does. With enough rows that is bf16
+// where this instruction set has tiles; else int16 where it pays, but fp32 for fp32 weights.
 // ArgumentError when the name is not known or cannot be had here.
-Compute choose_compute(const char* function, const std::string& name, int64_t rows);
+Compute choose_compute(const char* function, const std::string& name, int64_t rows, Format format);
 
 // Memory for one intermediate result of an operation.
 struct Buffer {
   Buffer(int64_t rows, int64_t cols)
-      : memory(new float[static_cast<size_t>(rows * cols)]), view(memory.get(), rows, cols) {}
-  std::unique_ptr<float[]> memory;
+      : memory(take<float>(rows * cols)), view(memory.get(), rows, cols) {}
+  Memory<float> memory;
   MatrixView<float> view;
 };
 
-// The rows of x as the tiles of a bf16 product take them; nothing for fp32. Made once, it serves
-// every product of the same x.
-std::unique_ptr<uint16_t[]> pack_rows(MatrixView<const float> x, Compute compute);
+// The rows of x as a bf16 or int16 product takes them; nothing for fp32. Made once, it serves every
+// product of the same x.
+class PackedRows {
+ public:
+  PackedRows(MatrixView<const float> x, Compute compute);
+  // x times a weight, with what was packed.
+  Product times(const WeightView& weight) const;
+
+ private:
+  MatrixView<const float> x_;
+  Memory<uint16_t> tiles_;
+  Memory<int16_t> codes_;
+  Memory<float> scales_;
+  Int16Rows int16_;
+};
 
 // Runs a product over all threads. Ranges and scratch are filled in here; so are the tiles of an
 // operand that comes without.

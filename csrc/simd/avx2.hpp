@@ -9,9 +9,10 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-// 6 rows x 16 columns: 12 accumulators, 2 registers of weights and one broadcast of 16 registers.
-constexpr int kTileRows = 6;
-constexpr int kTileVectors = 1;
+// 3 rows x 32 columns: 12 accumulators, 3 broadcasts and one register of weights of 16 registers.
+// Zen 3 runs it a quarter faster than 6 x 16, which loads as much for half the columns.
+constexpr int kTileVectors = 2;
+constexpr int kTileSums = 6;
 
 struct F32 { __m256 lo, hi; };
 struct I32 { __m256i lo, hi; };
@@ -134,6 +135,20 @@ inline void store_bf16(uint16_t* p, F32 v) {
 inline I32 load_i8(const int8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+}
+
+inline void store_i16(int16_t* p, I32 v) {
+  // packs works inside 128-bit halves; the permute puts the four quarters back in order.
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.lo, v.hi), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+}
+inline constexpr bool kFastPairs = true;
+inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
+  sum = sum + I32{_mm256_madd_epi16(a.lo, b.lo), _mm256_madd_epi16(a.hi, b.hi)};
+  // Nothing happens here, but GCC no longer adds products of several calls to each other first,
+  // which takes registers that a tile of sums does not have.
+  __asm__("" : "+x"(sum.lo), "+x"(sum.hi));
+  return sum;
 }
 
 inline Table16 load_table(const float* values) {

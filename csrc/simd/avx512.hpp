@@ -1,4 +1,4 @@
-// The contract of simd.hpp with AVX-512 (F, BW, DQ, VL): a vector is one zmm register.
+// The contract of simd.hpp with AVX-512 (F, BW, DQ, VL, VNNI): a vector is one zmm register.
 #pragma once
 
 #include <immintrin.h>
@@ -11,8 +11,8 @@ namespace lowbit::LOWBIT_ISA {
 
 // 12 rows x 32 columns: 24 accumulators, 2 registers of weights and one broadcast of 32 registers.
 // 12 divides the 48 rows that matmul keeps in the cache.
-constexpr int kTileRows = 12;
 constexpr int kTileVectors = 2;
+constexpr int kTileSums = 24;
 
 struct F32 { __m512 v; };
 struct I32 { __m512i v; };
@@ -91,6 +91,14 @@ inline void store_bf16(uint16_t* p, F32 v) {
 }
 inline I32 load_i8(const int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+
+inline void store_i16(int16_t* p, I32 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(v.v));
+}
+inline constexpr bool kFastPairs = true;
+inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
+  return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)};
 }
 
 inline Table16 load_table(const float* values) { return {_mm512_loadu_ps(values)}; }

@@ -9,8 +9,8 @@ namespace lowbit::LOWBIT_ISA {
 
 // 4 rows x 16 columns: 16 accumulators keep four pipes of latency 4 busy, and with 4 registers of
 // weights and 4 of x they fit; with 6 rows GCC loads all of x first and spills an accumulator.
-constexpr int kTileRows = 4;
 constexpr int kTileVectors = 1;
+constexpr int kTileSums = 4;
 
 struct F32 { float32x4_t q[4]; };
 struct I32 { int32x4_t q[4]; };
@@ -169,6 +169,18 @@ inline I32 load_i8(const int8_t* p) {
   const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
   return {{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)),
            vmovl_s16(vget_low_s16(high)), vmovl_s16(vget_high_s16(high))}};
+}
+
+inline void store_i16(int16_t* p, I32 v) {
+  for (int i = 0; i < 4; ++i) vst1_s16(p + 4 * i, vqmovn_s32(v.q[i]));
+}
+inline constexpr bool kFastPairs = false;
+inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
+  const I32 low_a = shift_right_signed<16>(shift_left<16>(a)), high_a = shift_right_signed<16>(a);
+  const I32 low_b = shift_right_signed<16>(shift_left<16>(b)), high_b = shift_right_signed<16>(b);
+  return detail::each<I32>([&](int i) {
+    return vmlaq_s32(vmlaq_s32(sum.q[i], low_a.q[i], low_b.q[i]), high_a.q[i], high_b.q[i]);
+  });
 }
 
 inline Table16 load_table(const float* values) {

@@ -7,8 +7,8 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-constexpr int kTileRows = 4;
 constexpr int kTileVectors = 1;
+constexpr int kTileSums = 4;
 
 struct F32 { float lane[16]; };
 struct I32 { int32_t lane[16]; };
@@ -146,6 +146,23 @@ inline void store_bf16(uint16_t* p, F32 v) {
 }
 inline I32 load_i8(const int8_t* p) {
   return detail::each<I32>([=](int i) { return static_cast<int32_t>(p[i]); });
+}
+
+inline void store_i16(int16_t* p, I32 v) {
+  for (int i = 0; i < 16; ++i) {
+    const int32_t low = v.lane[i] > -32768 ? v.lane[i] : -32768;
+    p[i] = static_cast<int16_t>(low < 32767 ? low : 32767);
+  }
+}
+inline constexpr bool kFastPairs = false;
+inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    const auto low = [&](I32 v) { return static_cast<int16_t>(v.lane[i]); };
+    const auto high = [&](I32 v) { return static_cast<int16_t>(v.lane[i] >> 16); };
+    return static_cast<int32_t>(static_cast<uint32_t>(sum.lane[i]) +
+                                static_cast<uint32_t>(low(a) * low(b)) +
+                                static_cast<uint32_t>(high(a) * high(b)));
+  });
 }
 
 inline Table16 load_table(const float* values) { return {values}; }

@@ -16,10 +16,13 @@
 //   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i)
 //   load_bf16(p) store_bf16(p, v)  16 bfloat16, rounded to nearest even
 //   load_i8(p)                    16 signed bytes to int32
+//   store_i16(p, i)               16 int32 to int16, saturated
+//   add_pair_products(sum, i, j)  sum + i.low * j.low + i.high * j.high, of the signed 16-bit
+//                                 halves of each lane; kFastPairs: this beats fma
 //   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
-//   kTileRows, kTileVectors       the shape of the register tile of a matrix product
+//   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators
 #pragma once
 
 #include <cstdint>

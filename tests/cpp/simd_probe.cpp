@@ -42,6 +42,10 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   store_bf16(half, a);
   w.add(load_bf16(half));
   w.add(load_i8(reinterpret_cast<const int8_t*>(table)));
+  int16_t words[32];
+  store_i16(words, i), store_i16(words + 16, shift_right_signed<12>(j));
+  w.add(load_i32(words));
+  w.add(add_pair_products(i, j, load_i32(words)));
 }
 
 // Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.

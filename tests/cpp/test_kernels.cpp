@@ -104,11 +104,13 @@ void run_weight(Results& results, const WeightView& w, uint64_t seed) {
     Matrix bias = Matrix::random(seed + 5, 1, w.rows), y(tokens, w.rows), xa(tokens, 5);
     Matrix dx(tokens, w.cols), da(5, w.cols), db(w.rows, 5);
     const ops::LowRank lora{a.view(), b.view(), 0.5f, {0.1f, 7, 4}};
-    ops::linear_forward(x.view(), w, bias.flat(), dy.view(), lora, y.view(), xa.view());
-    y.keep_in(results["linear"]), xa.keep_in(results["linear"]);
-    ops::linear_backward(dy.view(), x.view(), xa.view(), w, lora,
-                         {dx.view(), x.view(), da.view(), db.view()});
-    for (const Matrix* m : {&dx, &da, &db}) m->keep_in(results["linear_backward"]);
+    for (const std::string compute : {"fp32", "int16"}) {
+      ops::linear_forward(x.view(), w, bias.flat(), dy.view(), lora, y.view(), xa.view(), compute);
+      for (const Matrix* m : {&y, &xa}) m->keep_in(results["linear " + compute]);
+      ops::linear_backward(dy.view(), x.view(), xa.view(), w, lora,
+                           {dx.view(), x.view(), da.view(), db.view()}, compute);
+      for (const Matrix* m : {&dx, &da, &db}) m->keep_in(results["linear_backward " + compute]);
+    }
   }
 }
 
@@ -218,6 +220,44 @@ Results run_all(const std::string& isa) {
   return results;
 }
 
+// Tiles round both operands, so their results have no twin in scalar code: every element must lie
+// near the fp32 one. The exact rounding is tested in tests/test_tiles.py.
+int check_tiles(const std::string& isa, int64_t tokens, int64_t rows, int64_t cols) {
+  Matrix x = Matrix::random(1, tokens, cols), w = Matrix::random(2, rows, cols);
+  Matrix dy = Matrix::random(3, tokens, rows);
+  Matrix exact(tokens, rows), rounded(tokens, rows), dx(tokens, cols), dx_rounded(tokens, cols);
+  const WeightView weight = dense_weight(w.data.data(), rows, cols, cols);
+  ops::linear_forward(x.view(), weight, {}, {}, {}, exact.view(), {}, "fp32");
+  ops::linear_forward(x.view(), weight, {}, {}, {}, rounded.view(), {}, "bf16");
+  ops::linear_backward(dy.view(), {}, {}, weight, {}, {dx.view(), {}, {}, {}}, "fp32");
+  ops::linear_backward(dy.view(), {}, {}, weight, {}, {dx_rounded.view(), {}, {}, {}}, "bf16");
+  const auto near = [](const Matrix& one, const Matrix& other, int64_t depth) {
+    // Products are about 5, each off by about 2^-9 of itself, in either direction.
+    const float bound = 0.25f + 0.125f * std::sqrt(static_cast<float>(depth));
+    for (size_t i = 0; i < one.data.size(); ++i)
+      if (!(std::fabs(one.data[i] - other.data[i]) <= bound)) return false;
+    return true;
+  };
+  if (near(exact, rounded, cols) && near(dx, dx_rounded, rows)) return 0;
+  std::printf("FAIL bf16 tiles on %s: %lld x %lld x %lld\n", isa.c_str(),
+              static_cast<long long>(tokens), static_cast<long long>(rows),
+              static_cast<long long>(cols));
+  return 1;
+}
+
+int check_all_tiles() {
+  int failures = 0;
+  for (const std::string& isa : ops::isas()) {
+    ops::use_isa(isa);
+    if (!ops::kernels().matmul_tiles) continue;
+    for (int64_t tokens : {1, 16, 33, 70})
+      for (int64_t rows : {1, 17, 80})
+        for (int64_t cols : {1, 32, 100, 600}) failures += check_tiles(isa, tokens, rows, cols);
+    std::printf("%s: bf16 tiles\n", isa.c_str());
+  }
+  return failures;
+}
+
 // FNV-1a.
 uint64_t digest(const Bytes& bytes) {
   uint64_t hash = 0xcbf29ce484222325u;
@@ -250,4 +290,4 @@ int compare() {
 }  // namespace
 }  // namespace lowbit
 
-int main() { return lowbit::compare() == 0 ? 0 : 1; }
+int main() { return lowbit::compare() + lowbit::check_all_tiles() == 0 ? 0 : 1; }

@@ -140,6 +140,17 @@ LOWBIT_EMULATED __m512i mm512_cvtepi8_epi32(__m128i a) {
   out.half[1] = _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8));
   return out.whole;
 }
+LOWBIT_EMULATED __m256i mm512_cvtsepi32_epi16(__m512i a) {
+  const Words in{a};
+  return _mm256_permute4x64_epi64(_mm256_packs_epi32(in.half[0], in.half[1]), 0xd8);
+}
+LOWBIT_EMULATED __m512i mm512_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
+  Words out{sum};
+  const Words x{a}, y{b};
+  for (int h = 0; h < 2; ++h)
+    out.half[h] = _mm256_add_epi32(out.half[h], _mm256_madd_epi16(x.half[h], y.half[h]));
+  return out.whole;
+}
 LOWBIT_EMULATED __m256i mm512_cvtepi32_epi16(__m512i a) {
   const Words in{a};
   Shorts out{};
@@ -172,6 +183,10 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #undef _mm512_cmp_ps_mask
 #define _mm512_cmp_ps_mask(a, b, predicate) \
   LOWBIT_CALL(mm512_cmp_ps_mask)<predicate>(a, b)
+#undef _mm512_cvtsepi32_epi16
+#define _mm512_cvtsepi32_epi16 LOWBIT_CALL(mm512_cvtsepi32_epi16)
+#undef _mm512_dpwssd_epi32
+#define _mm512_dpwssd_epi32 LOWBIT_CALL(mm512_dpwssd_epi32)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16 LOWBIT_CALL(mm512_cvtepi32_epi16)
 #undef _mm512_cvtepi32_ps

@@ -41,10 +41,12 @@ def linear(
     lora
         (A [r, K], B [N, r], scale) in PEFT's orientation, or None.
     compute
-        "fp32": products and sums in float32 with the exact stored weights. "bf16": both sides of
-        each product rounded to bfloat16 (relative error about 2**-8), sums in float32; needs a
-        processor with bf16 tiles. "auto": "bf16" where such tiles exist and there are enough rows,
-        "fp32" otherwise.
+        "fp32": products and sums in float32 with the exact stored weights. "int16": both sides of
+        each product as 16-bit integers with scales of their own for every row and 384 columns;
+        results are off by about 2**-12 of their usual size. "bf16": both sides rounded to bfloat16,
+        results are off by about 2**-8; needs a processor with bf16 tiles. "auto": with 32 rows and
+        more, "bf16" where such tiles exist, else "int16" where the processor is faster at it and
+        the weight is not float32; "fp32" otherwise.
 
     Returns
     -------

@@ -72,6 +72,46 @@ def linear(
     return y
 
 
+def round_int16(x: np.ndarray, depth: int = 384) -> tuple[np.ndarray, np.ndarray]:
+    """Rows as 16-bit integers: how compute="int16" sees both operands of a product.
+
+    Each row is cut into stretches of `depth` columns, and each stretch is scaled to the Euclidean
+    norm 46328, or to the largest value 32767 if that comes first. By Cauchy and Schwarz a sum of
+    products of two such stretches stays below 2^31, so it can be summed in int32.
+
+    Parameters
+    ----------
+    x
+        float32 [rows, K].
+
+    Returns
+    -------
+    codes, scales
+        int16 [rows, K] and float32 [rows, ceil(K / depth)]; x is about codes * scales. The scale
+        of a stretch with an infinite or NaN value is NaN; a stretch below 1e-30 has codes 0.
+
+    Examples
+    --------
+    >>> codes, scales = round_int16(np.array([[3.0, -4.0]], np.float32))
+    >>> codes.tolist(), round(float(scales[0, 0]) * 32767, 3)
+    ([[24575, -32767]], 4.0)
+    """
+    codes = np.zeros(x.shape, np.int16)
+    scales = np.zeros((len(x), -(-x.shape[1] // depth)), np.float32)
+    for i in range(scales.shape[1]):
+        part = x[:, i * depth : (i + 1) * depth].astype(np.float64)
+        finite = np.isfinite(part).all(axis=1, keepdims=True)
+        largest = np.abs(np.where(finite, part, 0)).max(axis=1, keepdims=True)
+        inverse = np.divide(1, largest, out=np.zeros_like(largest), where=largest > 1e-30)
+        norm = np.linalg.norm(np.where(finite, part, 0) * inverse, axis=1, keepdims=True)
+        size = np.minimum(
+            32767, np.divide(46328, norm, out=np.full_like(norm, 1e9), where=norm > 0)
+        )
+        codes[:, i * depth : (i + 1) * depth] = np.rint(np.where(finite, part, 0) * inverse * size)
+        scales[:, i : i + 1] = np.where(finite, largest / size, np.nan)
+    return codes, scales
+
+
 def linear_backward(
     dy: np.ndarray,
     x: np.ndarray,
