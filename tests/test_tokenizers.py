@@ -232,6 +232,11 @@ def tokenizer_json() -> dict:
         (["added_tokens"], [{"id": 0}], "content"),
         (["added_tokens"], [{"id": 5, "content": "x", "normalized": True}], "normalized"),
         (["normalizer", "lowercase"], "yes", "lowercase"),
+        (["truncation"], [], "truncation must be an object"),
+        (["truncation"], {"strategy": "LongestFirst"}, "truncation.max_length"),
+        (["truncation"], {"max_length": 8, "strategy": "OnlySecond"}, "strategy 'OnlySecond'"),
+        (["truncation"], {"max_length": 8, "direction": "Up"}, "truncation.direction"),
+        (["padding"], "yes", "padding must be an object"),
         (["post_processor"], {"type": "TemplateProcessing", "single": []}, "pair"),
     ],
 )

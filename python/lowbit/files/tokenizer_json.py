@@ -121,8 +121,7 @@ def _read_json(path: Path) -> TokenizerSpec:
     else:
         _require_type("pre_tokenizer", splitting, ("BertPreTokenizer",))
     single, pair = _templates(values.get("post_processor"))
-    truncation = values.get("truncation") or {}
-    padding = values.get("padding") or {}
+    max_length, keep_end = _truncation(values.get("truncation"))
     return TokenizerSpec(
         kind,
         vocabulary,
@@ -137,13 +136,30 @@ def _read_json(path: Path) -> TokenizerSpec:
         added=_added_tokens(values.get("added_tokens", [])),
         single=single,
         pair=pair,
-        max_length=_integer("truncation.max_length", truncation["max_length"])
-        if truncation
-        else None,
-        keep_end=truncation.get("direction", "Right") == "Left",
-        pad_token=padding.get("pad_token"),
+        max_length=max_length,
+        keep_end=keep_end,
+        pad_token=_object("padding", values.get("padding")).get("pad_token"),
         cleanup=_cleanup(values.get("decoder"), kind),
     )
+
+
+def _truncation(value: Any) -> tuple[int | None, bool]:
+    """Longest length in tokens, and whether the end of a longer text is what is kept."""
+    truncation = _object("truncation", value)
+    if not truncation:
+        return None, False
+    max_length = _integer("truncation.max_length", truncation.get("max_length"))
+    strategy = truncation.get("strategy", "LongestFirst")
+    if strategy != "LongestFirst":
+        raise FileFormatError(
+            f"truncation.strategy {shorten(strategy)} is not supported; LongestFirst is"
+        )
+    direction = truncation.get("direction", "Right")
+    if direction not in ("Left", "Right"):
+        raise FileFormatError(
+            f"truncation.direction must be Left or Right; got {shorten(direction)}"
+        )
+    return max_length, direction == "Left"
 
 
 def _model_kind(model: dict[str, Any]) -> str:
@@ -265,6 +281,12 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise FileFormatError(f"{name} must be a text; got {shorten(value)}")
     return value
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise FileFormatError(f"{name} must be an object or null; got {shorten(value)}")
+    return value or {}
 
 
 def _integer(name: str, value: Any) -> int:
