@@ -119,10 +119,6 @@ template <int rows, int vectors>
 template <int rows, int vectors, bool integers>
 [[gnu::noinline]] void multiply_tile(const Tile& t) {
   F32 sum[rows][vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + r * t.c_stride + v * kLanes, 1);
   if constexpr (integers) multiply_integers<rows, vectors>(t.integers, sum);
   int lanes[vectors];
 #pragma GCC unroll 4

@@ -1,0 +1,75 @@
+"""Measuring one subject in a process of its own, so that its memory is its own.
+
+A subject is a program that prints one JSON object as its last line. The benchmarks here start them
+one after the other and never import them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def peak_bytes() -> int:
+    """Most main memory that this process has had at once.
+
+    Linux: VmHWM; getrusage() would also count what the parent had when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def report(**figures: Any) -> None:
+    """Print the figures of this process, and its peak memory, as the last line."""
+    print(json.dumps({**figures, "peak_mb": round(peak_bytes() / 1e6, 1)}), flush=True)
+
+
+def run(python: str, program: Path, arguments: list[str], threads: int) -> dict[str, Any]:
+    """Run a subject and return its figures; {"error": ...} when it fails, for it may be missing."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "LOWBIT_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    done = subprocess.run(
+        [python, str(program), *arguments], capture_output=True, text=True, env=environment
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        return {"error": f"exit {done.returncode}: {last}"}
+    return json.loads(lines[-1])
+
+
+def machine() -> str:
+    """Processor and operating system in one line."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return (
+        f"{model}, {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A Markdown table."""
+    widths = [max(len(r[i]) for r in [columns, *rows]) for i in range(len(columns))]
+    for row in [columns, ["-" * w for w in widths], *rows]:
+        print("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |")
