@@ -1,6 +1,7 @@
 #include "ops/linear.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/threads.hpp"
 #include "ops/check.hpp"
@@ -20,17 +21,15 @@ constexpr const char* kForward[] = {"linear", "linear_int16", "linear_bf16"};
 constexpr const char* kBackward[] = {"linear_backward", "linear_backward_int16",
                                      "linear_backward_bf16"};
 
-// y = scale * x W^T, or scale * x W when transposed, for one of the adapter's products: these are
-// small, and int16 leaves them in float32.
-void multiply(Product product, bool transposed, float scale, MatrixView<float> y,
-              Compute compute) {
-  product.int16 = {};
+// y = scale * x W^T, or scale * x W when transposed: one of the adapter's products. They are small,
+// and int16 leaves them in float32.
+MatmulArgs narrow(const Product& product, bool transposed, float scale, MatrixView<float> y) {
   MatmulArgs args{};
   args.first = product;
   args.transposed = transposed;
   args.scale = scale;
   args.y = y;
-  matmul(args, compute);
+  return args;
 }
 
 void add(MatrixView<const float> from, MatrixView<float> to) {
@@ -87,25 +86,27 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
   const Compute compute = choose_compute("linear", compute_name, x.rows, w.format);
   Trace trace(kForward[static_cast<int>(compute)], format_info(w.format).name, "M", x.rows, "N",
               w.rows, "K", w.cols, "rank", lora.a.rows);
-  const PackedRows packed(x, compute);
+  std::optional<MatmulArgs> down;  // to the adapter's rank
+  if (lora) {
+    check_low_rank("linear", lora, w);
+    check_shape("linear", "xa", xa, x.rows, lora.a.rows);
+    down = narrow({x, dense(lora.a)}, false, lora.scale, xa);
+  }
+  if (lora && lora.dropout.active()) {
+    Buffer masked(x.rows, x.cols);
+    dropout(x, lora.dropout, masked.view);
+    down->first.x = masked.view;
+    matmul(*down, compute);
+    down.reset();
+  }
+  const PackedRows packed(x, compute, down);
   MatmulArgs args{};
   args.first = packed.times(w);
+  if (lora) args.second = {xa, dense(lora.b)};
   args.bias = bias.data;
   args.residual = residual;
   args.scale = 1;
   args.y = y;
-  if (lora) {
-    check_low_rank("linear", lora, w);
-    check_shape("linear", "xa", xa, x.rows, lora.a.rows);
-    if (lora.dropout.active()) {
-      Buffer masked(x.rows, x.cols);
-      dropout(x, lora.dropout, masked.view);
-      multiply({masked.view, dense(lora.a)}, false, lora.scale, xa, compute);
-    } else {
-      multiply(packed.times(dense(lora.a)), false, lora.scale, xa, compute);
-    }
-    args.second = {xa, dense(lora.b)};
-  }
   matmul(args, compute);
 }
 
@@ -119,11 +120,11 @@ void low_rank_gradients(MatrixView<const float> dy, MatrixView<const float> dyb,
   const int64_t rank = xa.cols;
   const Buffer xa_t = transposed(xa);
   Buffer db_t(rank, dy.cols);
-  multiply({xa_t.view, dense(dy)}, true, 1.0f, db_t.view, compute);
+  matmul(narrow({xa_t.view, dense(dy)}, true, 1.0f, db_t.view), compute);
   const Buffer db = transposed(db_t.view);
   for (int64_t r = 0; r < dy.cols; ++r) std::copy_n(db.view.row(r), rank, gradients.db.row(r));
   const Buffer dyb_t = transposed(dyb);
-  multiply({dyb_t.view, dense(x)}, true, 1.0f, gradients.da, compute);
+  matmul(narrow({dyb_t.view, dense(x)}, true, 1.0f, gradients.da), compute);
 }
 
 }  // namespace
@@ -140,15 +141,16 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   if (dx) check_shape("linear_backward", "dx", dx, dy.rows, w.cols);
   if (dx && residual)
     check_shape("linear_backward", "residual", residual, dy.rows, w.cols);
-  const PackedRows packed(dy, compute);
   MatmulArgs args{};
-  args.first = packed.times(w);
   args.transposed = true;
   args.residual = residual;
   args.scale = 1;
   args.y = dx;
   if (!lora) {
-    if (dx) matmul(args, compute);
+    if (!dx) return;
+    const PackedRows packed(dy, compute);
+    args.first = packed.times(w);
+    matmul(args, compute);
     return;
   }
   check_low_rank("linear_backward", lora, w);
@@ -159,7 +161,10 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   check_shape("linear_backward", "db", gradients.db, w.rows, rank);
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
-  multiply(packed.times(dense(lora.b)), true, lora.scale, dyb.view, compute);
+  // Without dx nothing but the adapter's product needs dy packed, and int16 does not.
+  const PackedRows packed(dy, dx || compute == Compute::bf16 ? compute : Compute::fp32,
+                          narrow({dy, dense(lora.b)}, true, lora.scale, dyb.view));
+  args.first = packed.times(w);
   if (!lora.dropout.active()) {
     low_rank_gradients(dy, dyb.view, x, xa, gradients, compute);
     args.second = {dyb.view, dense(lora.a)};
@@ -170,7 +175,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   dropout(x, lora.dropout, masked.view);
   low_rank_gradients(dy, dyb.view, masked.view, xa, gradients, compute);
   if (!dx) return;
-  multiply({dyb.view, dense(lora.a)}, true, 1.0f, masked.view, compute);
+  matmul(narrow({dyb.view, dense(lora.a)}, true, 1.0f, masked.view), compute);
   dropout(masked.view, lora.dropout, masked.view);
   args.residual = masked.view;
   matmul(args, compute);

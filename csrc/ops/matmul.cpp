@@ -21,6 +21,10 @@ constexpr int64_t kTaskRows = 576;
 // that another core has in its cache.
 constexpr int64_t kSharedRows = 192;
 
+// Rows that are rounded at a time: few enough for the second-level cache, and enough to read a
+// narrow weight once for all of them.
+constexpr int64_t kPackedRows = 192;
+
 // Into how many parts the rows are cut, so that every thread has its own, or some tasks at least.
 int64_t row_parts(int64_t rows, int64_t groups, int64_t depth) {
   const int64_t threads = get_num_threads();
@@ -80,24 +84,45 @@ Compute choose_compute(const char* function, const std::string& name, int64_t ro
   return Compute::bf16;
 }
 
-PackedRows::PackedRows(MatrixView<const float> x, Compute compute) : x_(x) {
-  const KernelTable& table = kernels();
-  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, x.cols));
-  if (compute == Compute::bf16 && table.pack_tiles) {
-    tiles_ = take<uint16_t>(packed_tiles(x.rows, x.cols));
-    parallel_for(ceil_div(x.rows, 16), grain, [&](int64_t begin, int64_t end) {
-      table.pack_tiles({x, tiles_.get(), begin, end});
-    });
-  } else if (compute == Compute::int16) {
-    const int64_t stride = int16_stride(x.cols);
-    const int64_t stretches = std::max<int64_t>(1, ceil_div(x.cols, kMatmulDepth));
-    codes_ = take<int16_t>(x.rows * stride);
-    scales_ = take<float>(x.rows * stretches);
-    int16_ = {codes_.get(), scales_.get(), stride, stretches};
-    parallel_for(x.rows, 4 * grain, [&](int64_t begin, int64_t end) {
-      table.pack_int16({x, codes_.get(), scales_.get(), stride, stretches, begin, end});
-    });
+PackedRows::PackedRows(MatrixView<const float> x, Compute compute,
+                       const std::optional<MatmulArgs>& along)
+    : x_(x) {
+  if (compute == Compute::int16) {
+    pack_int16(along);
+    return;
   }
+  if (compute == Compute::bf16 && kernels().pack_tiles) pack_tiles();
+  if (!along) return;
+  MatmulArgs args = *along;
+  args.first = times(args.first.weight);
+  matmul(args, compute);
+}
+
+void PackedRows::pack_tiles() {
+  const KernelTable& table = kernels();
+  tiles_ = take<uint16_t>(packed_tiles(x_.rows, x_.cols));
+  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, x_.cols));
+  parallel_for(ceil_div(x_.rows, 16), grain, [&](int64_t begin, int64_t end) {
+    table.pack_tiles({x_, tiles_.get(), begin, end});
+  });
+}
+
+void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
+  const KernelTable& table = kernels();
+  const int64_t stride = int16_stride(x_.cols);
+  const int64_t stretches = std::max<int64_t>(1, ceil_div(x_.cols, kMatmulDepth));
+  codes_ = take<int16_t>(x_.rows * stride);
+  scales_ = take<float>(x_.rows * stretches);
+  int16_ = {codes_.get(), scales_.get(), stride, stretches};
+  parallel_for(x_.rows, kPackedRows, [&](int64_t begin, int64_t end) {
+    table.pack_int16({x_, codes_.get(), scales_.get(), stride, stretches, begin, end});
+    if (!along) return;
+    MatmulArgs task = *along;
+    task.scratch = scratch<float>(matmul_scratch(0));
+    task.row_begin = begin, task.row_end = end;
+    task.panel_begin = 0, task.panel_end = ceil_div(task.y.cols, 16);
+    table.matmul(task);
+  });
 }
 
 Product PackedRows::times(const WeightView& weight) const {
@@ -115,14 +140,13 @@ void matmul(MatmulArgs args, Compute compute) {
     run(args, 48, matmul_scratch(second_depth), table.matmul);
     return;
   }
-  const auto pack = [&](Product& product) {
-    PackedRows packed(product.x, compute);
-    product = packed.times(product.weight);
-    return packed;
-  };
   std::optional<PackedRows> first, second;
-  if (!args.first.tiles) first = pack(args.first);
-  if (args.second.x && !args.second.tiles) second = pack(args.second);
+  const auto pack = [&](Product& product, std::optional<PackedRows>& packed) {
+    if (product.x && !product.tiles)
+      product = packed.emplace(product.x, compute).times(product.weight);
+  };
+  pack(args.first, first);
+  pack(args.second, second);
   run(args, 32, matmul_tiles_scratch(second_depth), table.matmul_tiles);
 }
 

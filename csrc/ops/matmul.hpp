@@ -1,6 +1,7 @@
 // Matrix products over all threads: what linear layers are made of.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/memory.hpp"
@@ -38,14 +39,19 @@ struct Buffer {
 };
 
 // The rows of x as a bf16 or int16 product takes them; nothing for fp32. Made once, it serves every
-// product of the same x.
+// product of the same x. `along` is a narrow product of x that is computed with it: for int16 while
+// the rows are in the cache, and always from x itself.
 class PackedRows {
  public:
-  PackedRows(MatrixView<const float> x, Compute compute);
+  PackedRows(MatrixView<const float> x, Compute compute,
+             const std::optional<MatmulArgs>& along = {});
   // x times a weight, with what was packed.
   Product times(const WeightView& weight) const;
 
  private:
+  void pack_tiles();
+  void pack_int16(const std::optional<MatmulArgs>& along);
+
   MatrixView<const float> x_;
   Memory<uint16_t> tiles_;
   Memory<int16_t> codes_;
