@@ -1,6 +1,7 @@
 // Any format to row-major floats: panels of 16 rows x 16 columns, transposed in registers.
 #include "formats/panel.hpp"
 #include "kernels/args.hpp"
+#include "simd/simd.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 

@@ -2,6 +2,7 @@
 //
 // A group of 16 rows is read as a panel, lanes = rows, so the extreme of each group is a vertical
 // maximum and nothing is ever summed across lanes.
+#include "formats/format.hpp"
 #include "formats/panel.hpp"
 #include "kernels/args.hpp"
 

@@ -161,27 +161,23 @@ template <int rows, int vectors, bool integers>
 template <int vectors>
 constexpr int kTileRows = kTileSums / vectors < 12 ? kTileSums / vectors : 12;
 
-// Picks the tile with the right number of rows, 1 <= rows <= limit.
-template <int vectors, bool integers, int limit>
-inline void multiply_rows(const Tile& t, int64_t rows) {
-  if constexpr (limit > 1) {
-    if (rows < limit) return multiply_rows<vectors, integers, limit - 1>(t, rows);
-  }
-  multiply_tile<limit, vectors, integers>(t);
-}
-
-template <int vectors, bool integers>
+// All rows in tiles of `limit` rows, and what is left in smaller ones: not one of every size, since
+// each is compiled for every instruction set.
+template <int vectors, bool integers, int limit = kTileRows<vectors>>
 inline void multiply_strip(Tile t, int64_t rows) {
-  constexpr int step = kTileRows<vectors>;
-  for (; rows > 0; rows -= step) {
-    multiply_rows<vectors, integers, step>(t, rows < step ? rows : step);
-    for (Segment& s : t.segments) s.a += step * s.a_stride;
+  for (; rows >= limit; rows -= limit) {
+    multiply_tile<limit, vectors, integers>(t);
+    for (Segment& s : t.segments) s.a += limit * s.a_stride;
     if constexpr (integers) {
-      t.integers.a += step * t.integers.a_stride;
-      t.integers.a_scales += step * t.integers.a_scale_stride;
+      t.integers.a += limit * t.integers.a_stride;
+      t.integers.a_scales += limit * t.integers.a_scale_stride;
     }
-    if (t.residual) t.residual += step * t.residual_stride;
-    t.c += step * t.c_stride;
+    if (t.residual) t.residual += limit * t.residual_stride;
+    t.c += limit * t.c_stride;
+  }
+  if constexpr (limit > 1) {
+    constexpr int next = limit > 3 ? limit / 2 : limit - 1;
+    if (rows > 0) multiply_strip<vectors, integers, next>(t, rows);
   }
 }
 

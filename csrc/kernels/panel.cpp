@@ -1,0 +1,124 @@
+// Decoding of panels, once per instruction set for all kernels that read weights.
+#include "formats/panel.hpp"
+
+#include "formats/format.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+namespace {
+
+// The 16 scales of (block, group).
+inline F32 load_scales(const WeightView& w, int64_t block, int64_t group) {
+  const int64_t first = (block * w.groups + group) * kBlockRows;
+  if (w.scales) return load(w.scales + first);
+  float scale[kBlockRows];
+  for (int r = 0; r < kBlockRows; ++r) {
+    const int64_t row = block * kBlockRows + r;
+    const int64_t flat = (row < w.rows ? row : w.rows - 1) * w.groups + group;
+    scale[r] = w.scale_levels[w.scale_codes[first + r]] * w.scale_scales[flat / kScaleBlock] +
+               w.scale_offset;
+  }
+  return load(scale);
+}
+
+template <class Packed, int column = 0>
+inline void decode_line(const Packed& format, I32 line, F32 scale, float* out) {
+  store(out + column * kLanes, format.template decode<column>(line) * scale);
+  if constexpr (column + 1 < Packed::kColumnsPerLine)
+    decode_line<Packed, column + 1>(format, line, scale, out);
+}
+
+// Columns [begin, end) of one block of 16 rows: out[k - begin][16]. `begin` is a multiple of 16;
+// whole lines are written, so `out` has room for end rounded up to a multiple of 8.
+template <class Packed>
+inline void read_packed(const WeightView& w, int64_t block, int64_t begin, int64_t end,
+                        float* out) {
+  constexpr int per_line = Packed::kColumnsPerLine;
+  const Packed format;
+  const uint8_t* lines = w.lines(block, per_line);
+  for (int64_t k = begin; k < end;) {
+    const int64_t group = k / w.group_size;
+    const int64_t group_end = (group + 1) * w.group_size;
+    const F32 scale = load_scales(w, block, group);
+    for (const int64_t stop = end < group_end ? end : group_end; k < stop; k += per_line)
+      decode_line(format, load_i32(lines + k / per_line * 64), scale, out + (k - begin) * kLanes);
+  }
+}
+
+template <class Dense>
+inline void read_dense(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
+                       float* out) {
+  const auto* data = static_cast<const typename Dense::Element*>(w.data);
+  const int64_t row0 = panel * kLanes;
+  const int64_t rows = w.rows - row0 < kLanes ? w.rows - row0 : kLanes;
+  int64_t k = begin;
+  float tile[kLanes * kLanes];
+  if (rows == kLanes) {
+    for (; k + kLanes <= end; k += kLanes) {
+      for (int r = 0; r < kLanes; ++r)
+        store(tile + r * kLanes, Dense::load16(data + (row0 + r) * w.stride + k));
+      transpose16(tile, kLanes, out + (k - begin) * kLanes, kLanes);
+    }
+  }
+  for (; k < end; ++k)
+    for (int r = 0; r < kLanes; ++r)
+      out[(k - begin) * kLanes + r] =
+          r < rows ? Dense::value(data[(row0 + r) * w.stride + k]) : 0.0f;
+}
+
+}  // namespace
+
+void read_panel(const WeightView& w, int64_t panel, int64_t begin, int64_t end, float* out) {
+  visit(w.format, [&](auto tag) {
+    using Type = typename decltype(tag)::type;
+    if constexpr (tag.packed)
+      read_packed<Type>(w, panel, begin, end, out);
+    else
+      read_dense<Type>(w, panel, begin, end, out);
+  });
+}
+
+namespace {
+
+template <class Packed>
+inline void read_packed_transposed(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
+                                   float* out) {
+  float tile[kLanes * kLanes];
+  const int64_t column = panel * kLanes;
+  const int64_t columns = w.cols - column < kLanes ? w.cols - column : kLanes;
+  for (int r = 0; r < kLanes * kLanes; r += kLanes) store(tile + r, zero());
+  for (int64_t n = begin; n < end; n += kBlockRows) {
+    read_packed<Packed>(w, n / kBlockRows, column, column + columns, tile);
+    transpose16(tile, kLanes, out + (n - begin) * kLanes, kLanes);
+  }
+}
+
+template <class Dense>
+inline void read_dense_transposed(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
+                                  float* out) {
+  const auto* data = static_cast<const typename Dense::Element*>(w.data) + panel * kLanes;
+  const int64_t columns = w.cols - panel * kLanes;
+  for (int64_t n = begin; n < end; ++n) {
+    const auto* row = data + n * w.stride;
+    float* to = out + (n - begin) * kLanes;
+    if (columns >= kLanes) {
+      store(to, Dense::load16(row));
+    } else {
+      for (int c = 0; c < kLanes; ++c) to[c] = c < columns ? Dense::value(row[c]) : 0.0f;
+    }
+  }
+}
+
+}  // namespace
+
+void read_panel_transposed(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
+                           float* out) {
+  visit(w.format, [&](auto tag) {
+    using Type = typename decltype(tag)::type;
+    if constexpr (tag.packed)
+      read_packed_transposed<Type>(w, panel, begin, end, out);
+    else
+      read_dense_transposed<Type>(w, panel, begin, end, out);
+  });
+}
+
+}  // namespace lowbit::LOWBIT_ISA
