@@ -1,17 +1,16 @@
-"""Sentence embedding: lowbit beside torch, each in a process of its own, one after the other.
+"""Sentence embedding: lowbit beside torch, each in a process of its own, taking turns.
 
     python benchmarks/bench_encoder.py --data SST2_train.tsv --rival-python VENV/bin/python
 
 embeds the withheld sentences of the file (see sst2.py) with all-MiniLM-L6-v2, in batches of 32
-sorted by length, tokenizing included. Reported: the best of the repeats, the peak memory of the
-process, and how far the vectors are from torch fp32. VENV holds torch, transformers and tokenizers;
-without --rival-python only lowbit is measured.
+sorted by length, tokenizing included. Reported: sentences per second as the median of the rounds,
+the peak memory of the process, and how far the vectors are from torch fp32. VENV holds torch,
+transformers and tokenizers; without --rival-python only lowbit is measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -40,58 +39,56 @@ def measure_lowbit(options: argparse.Namespace) -> None:
         compute=options.compute,
     )
     model.embed(texts[:64])
-    seconds = []
-    for _ in range(options.repeats):
-        begin = time.perf_counter()
-        vectors = model.embed(texts, batch_size=32)
-        seconds.append(time.perf_counter() - begin)
+    begin = time.perf_counter()
+    vectors = model.embed(texts, batch_size=32)
+    seconds = time.perf_counter() - begin
     np.save(options.out, vectors)
     process.report(
-        name=f"lowbit {options.kind}",
-        sentences_per_second=round(len(texts) / min(seconds), 1),
-        seconds=[round(s, 3) for s in seconds],
+        sentences_per_second=round(len(texts) / seconds, 1),
         sentences=len(texts),
         weights_mb=round(model.nbytes / 1e6, 1),
         isa=lowbit.cpu_info()["active_isa"],
     )
 
 
-def subjects(options: argparse.Namespace, folder: Path) -> list[tuple[dict[str, Any], Path]]:
-    """Figures of every subject and the file with its vectors, rivals first."""
-    runs = []
+def subjects(options: argparse.Namespace, folder: Path) -> list[process.Subject]:
+    """Who takes part, rivals first; each leaves its vectors in `folder` under its name."""
+    runs: list[tuple[str, str, Path, list[str]]] = []
     if options.rival_python:
-        program = HERE / "rivals" / "torch_encoder.py"
-        runs += [(options.rival_python, program, kind, []) for kind in TORCH_KINDS]
+        rival, threads = HERE / "rivals" / "torch_encoder.py", ["--threads", str(options.threads)]
+        runs += [
+            (f"torch {k}", options.rival_python, rival, ["--kind", k, *threads])
+            for k in TORCH_KINDS
+        ]
     inside = ["--inside", "--compute", options.compute]
-    runs += [(sys.executable, Path(__file__), kind, inside) for kind in LOWBIT_KINDS]
-    done = []
-    for number, (python, program, kind, extra) in enumerate(runs):
-        out = folder / f"{number}.npy"
-        arguments = ["--model", options.model, "--texts", str(folder / "texts.txt")]
-        arguments += ["--kind", kind, "--repeats", str(options.repeats), "--out", str(out), *extra]
-        if python == options.rival_python:
-            arguments += ["--threads", str(options.threads)]
-        figures = process.run(python, program, arguments, options.threads)
-        print(json.dumps({"subject": f"{program.stem} {kind}", **figures}), flush=True)
-        done.append((figures, out))
-    return done
+    runs += [
+        (f"lowbit {k}", sys.executable, Path(__file__), ["--kind", k, *inside])
+        for k in LOWBIT_KINDS
+    ]
+    shared = ["--model", options.model, "--texts", str(folder / "texts.txt"), "--out"]
+    return [
+        process.Subject(name, python, program, [*arguments, *shared, str(folder / f"{name}.npy")])
+        for name, python, program, arguments in runs
+    ]
 
 
-def show(results: list[tuple[dict[str, Any], Path]], threads: int) -> None:
-    """The table; cosines are with the first subject."""
+def show(names: list[str], results: list[list[dict[str, Any]]], folder: Path, threads: int) -> None:
+    """The table over all rounds; cosines are with the first subject."""
     base: np.ndarray | None = None
     rows = []
-    for figures, out in results:
-        if "error" in figures:
-            rows.append([figures["error"][:60], "-", "-", "-"])
+    for name, rounds in zip(names, results, strict=True):
+        if "error" in rounds[-1]:
+            rows.append([name, rounds[-1]["error"][:60], "-", "-"])
             continue
-        vectors = np.load(out)
+        vectors = np.load(folder / f"{name}.npy")
         base = vectors if base is None else base
-        cosine = float((vectors * base).sum(axis=1).min())
-        speed, peak = f"{figures['sentences_per_second']:.0f}", f"{figures['peak_mb']:.0f} MB"
-        rows.append([figures["name"], speed, peak, f"{cosine:.6f}"])
-    print(f"\n{process.machine()}, {threads} threads\n")
-    process.print_table(["", "sentences/s", "peak memory", "lowest cosine with the first"], rows)
+        speed = process.median_and_range([figures["sentences_per_second"] for figures in rounds])
+        peak = f"{max(figures['peak_mb'] for figures in rounds):.0f} MB"
+        cosines = (vectors * base).sum(axis=1)
+        rows.append([name, speed, peak, f"{cosines.mean():.6f} / {cosines.min():.6f}"])
+    print(f"\n{process.machine()}, {threads} threads, {len(results[-1])} rounds\n")
+    columns = ["", "sentences/s", "peak memory", "cosine with the first, mean / lowest"]
+    process.print_table(columns, rows)
 
 
 def main() -> None:
@@ -100,7 +97,7 @@ def main() -> None:
     parser.add_argument("--model", help="model folder; the installed all-MiniLM-L6-v2 if not given")
     parser.add_argument("--rival-python", help="python of an environment with torch")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compute", default="auto", help="products of the linear layers")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", help=argparse.SUPPRESS)
@@ -120,7 +117,9 @@ def main() -> None:
     texts, _ = data.part(np.concatenate([data.dev, data.test]))
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-        show(subjects(options, Path(name)), options.threads)
+        found = subjects(options, Path(name))
+        results = process.take_turns(found, [[]] * options.rounds, options.threads)
+        show([subject.name for subject in found], results, Path(name), options.threads)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measuring one subject in a process of its own, so that its memory is its own.
 
 A subject is a program that prints one JSON object as its last line. The benchmarks here start them
-one after the other and never import them.
+in rounds and never import them: machines drift, so subjects that are to be compared take turns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import json
 import os
 import platform
 import subprocess
+import statistics
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +38,53 @@ def report(**figures: Any) -> None:
     print(json.dumps({**figures, "peak_mb": round(peak_bytes() / 1e6, 1)}), flush=True)
 
 
-def run(python: str, program: Path, arguments: list[str], threads: int) -> dict[str, Any]:
-    """Run a subject and return its figures; {"error": ...} when it fails, for it may be missing."""
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "LOWBIT_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    done = subprocess.run(
-        [python, str(program), *arguments], capture_output=True, text=True, env=environment
-    )
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        return {"error": f"exit {done.returncode}: {last}"}
-    return json.loads(lines[-1])
+@dataclass(frozen=True)
+class Subject:
+    """A program, the interpreter it needs and what it is told in every round."""
+
+    name: str
+    python: str
+    program: Path
+    arguments: list[str]
+
+    def run(self, more: list[str], threads: int) -> dict[str, Any]:
+        """Its figures; {"error": ...} when it fails, for a rival may be missing."""
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "LOWBIT_NUM_THREADS": str(threads),
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        command = [self.python, str(self.program), *self.arguments, *more]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        lines = done.stdout.strip().splitlines()
+        if done.returncode or not lines:
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            return {"error": f"exit {done.returncode}: {last}"}
+        return json.loads(lines[-1])
+
+
+def take_turns(
+    subjects: list[Subject], rounds: list[list[str]], threads: int
+) -> list[list[dict[str, Any]]]:
+    """Run every subject once per round, with the arguments of the round; figures by subject.
+
+    A subject that failed is not run again.
+    """
+    results: list[list[dict[str, Any]]] = [[] for _ in subjects]
+    for number, more in enumerate(rounds, 1):
+        for subject, figures in zip(subjects, results, strict=True):
+            if figures and "error" in figures[-1]:
+                continue
+            figures.append(subject.run(more, threads))
+            line = {"round": number, "subject": subject.name, **figures[-1]}
+            print(json.dumps(line), flush=True)
+    return results
+
+
+def median_and_range(values: list[float]) -> str:
+    """What a table shows of one figure over all rounds."""
+    return f"{statistics.median(values):.0f} ({min(values):.0f} - {max(values):.0f})"
 
 
 def machine() -> str:
@@ -66,6 +99,13 @@ def machine() -> str:
     return (
         f"{model}, {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
     )
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor has instructions for bfloat16 products (AVX-512 BF16 or AMX)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

@@ -62,7 +62,6 @@ def main() -> None:
     parser.add_argument("--kind", choices=("fp32", "bf16", "int8"), default="fp32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", help="write the vectors here (.npy)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -73,17 +72,13 @@ def main() -> None:
     tokenizer.no_padding()
     model = load_model(arguments.model, arguments.kind)
     embed(model, tokenizer, texts[:64], arguments.batch_size)
-    seconds = []
-    for _ in range(arguments.repeats):
-        begin = time.perf_counter()
-        vectors = embed(model, tokenizer, texts, arguments.batch_size)
-        seconds.append(time.perf_counter() - begin)
+    begin = time.perf_counter()
+    vectors = embed(model, tokenizer, texts, arguments.batch_size)
+    seconds = time.perf_counter() - begin
     if arguments.out:
         np.save(arguments.out, vectors)
     report(
-        name=f"torch {arguments.kind}",
-        sentences_per_second=round(len(texts) / min(seconds), 1),
-        seconds=[round(s, 3) for s in seconds],
+        sentences_per_second=round(len(texts) / seconds, 1),
         sentences=len(texts),
         version=torch.__version__,
     )
