@@ -20,4 +20,13 @@ void read_panel(const WeightView& w, int64_t panel, int64_t begin, int64_t end, 
 void read_panel_transposed(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
                            float* out);
 
+// One or the other: the panel of x W^T, or of x W when `transposed`.
+inline void read_panel(const WeightView& w, bool transposed, int64_t panel, int64_t begin,
+                       int64_t end, float* out) {
+  if (transposed)
+    read_panel_transposed(w, panel, begin, end, out);
+  else
+    read_panel(w, panel, begin, end, out);
+}
+
 }  // namespace lowbit::LOWBIT_ISA

@@ -86,10 +86,7 @@ class Integers {
     float* panel = scratch + kScratch - kLanes * kMatmulDepth;
     const WeightView& w = a.first.weight;
     for (int64_t p = 0; p < span.count; ++p) {
-      if (a.transposed)
-        read_panel_transposed(w, span.panel + p, span.begin, span.end, panel);
-      else
-        read_panel(w, span.panel + p, span.begin, span.end, panel);
+      read_panel(w, a.transposed, span.panel + p, span.begin, span.end, panel);
       round_panel(panel, span.end - span.begin, codes + p * kLanes * depth_, scales + p * kLanes);
     }
     codes_ = codes;

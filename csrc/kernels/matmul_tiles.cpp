@@ -29,10 +29,7 @@ void round_panel(const WeightView& w, bool transposed, int64_t panel, int64_t be
   float chunk[kChunk * kLanes];
   for (int64_t k = begin; k < end; k += kChunk) {
     const int64_t stop = k + kChunk < end ? k + kChunk : end;
-    if (transposed)
-      read_panel_transposed(w, panel, k, stop, chunk);
-    else
-      read_panel(w, panel, k, stop, chunk);
+    read_panel(w, transposed, panel, k, stop, chunk);
     const int64_t depths = round_up(stop - k, kTileDepths);
     for (int64_t i = stop - k; i < depths; ++i) store(chunk + i * kLanes, zero());
     for (int64_t i = 0; i < depths; i += 2, out += 2 * kLanes)

@@ -37,12 +37,8 @@ inline Panels get_panels(const WeightView& w, bool transposed, int64_t begin, in
   if (transposed && w.format == Format::fp32 && whole)
     return {static_cast<const float*>(w.data) + k * w.stride + begin * kLanes, w.stride, kLanes};
   const int64_t panel_stride = round_up(stop - k, 16) * kLanes;
-  for (int64_t p = 0; p < count; ++p) {
-    if (transposed)
-      read_panel_transposed(w, begin + p, k, stop, buffer + p * panel_stride);
-    else
-      read_panel(w, begin + p, k, stop, buffer + p * panel_stride);
-  }
+  for (int64_t p = 0; p < count; ++p)
+    read_panel(w, transposed, begin + p, k, stop, buffer + p * panel_stride);
   return {buffer, kLanes, panel_stride};
 }
 
