@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import statistics
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path

@@ -22,7 +22,7 @@ TableView table_of(const Array<T>& array, Format format, const Maybe<float>& sca
   return t;
 }
 
-TableView view(const Table& table, const Maybe<float>& scales) {
+TableView table_view(const Table& table, const Maybe<float>& scales) {
   if (const auto* floats = std::get_if<Array<float>>(&table))
     return table_of(*floats, Format::fp32, scales);
   if (const auto* words = std::get_if<Array<uint16_t>>(&table))
@@ -33,7 +33,7 @@ TableView view(const Table& table, const Maybe<float>& scales) {
 Array<float> embed(const Table& word, const Maybe<float>& scales, const Array<int32_t>& ids,
                    const Maybe<float>& position, const Maybe<int32_t>& position_ids,
                    const Maybe<float>& type, const Maybe<int32_t>& type_ids) {
-  const TableView table = view(word, scales);
+  const TableView table = table_view(word, scales);
   const auto ids_view = vector("embed: ids", ids);
   const ops::Lookup positions{matrix("embed: position", position),
                               vector("embed: position_ids", position_ids)};
