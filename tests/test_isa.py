@@ -75,7 +75,7 @@ def dequantized(rng: np.random.Generator) -> Iterator[Arrays]:
             yield [_core.dequantize(weight)]
 
 
-@case("matmul")
+@case("matmul", "matmul_few")
 def products(rng: np.random.Generator, compute: str = "fp32") -> Iterator[Arrays]:
     options = {"scale": 0.5, "dropout": 0.1, "compute": compute}
     for tokens, outputs, inputs in [(1, 1, 1), (3, 17, 33), (13, 70, 100), (50, 33, 400)]:

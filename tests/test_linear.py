@@ -92,6 +92,24 @@ def test_the_same_bits_for_any_number_of_threads():
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("isa", _core.isas())
+def test_a_row_has_the_same_bits_alone_as_among_others(isa):
+    """Few rows are multiplied by a kernel of their own, in the same order."""
+    before = _core.active_isa()
+    _core.use_isa(isa)
+    try:
+        a, b, bias = normal(5, 400), normal(70, 5), normal(70)
+        x, residual = normal(50, 400), normal(50, 70, seed=1)
+        for stored, _ in weights(70, 400):
+            weight = kernel_weight(stored, "test")
+            y, xa = _core.linear_forward(x, weight, bias, residual, a, b, 0.5)
+            for rows in range(1, 13):
+                few = _core.linear_forward(x[:rows], weight, bias, residual[:rows], a, b, 0.5)
+                assert np.array_equal(few[0], y[:rows]) and np.array_equal(few[1], xa[:rows])
+    finally:
+        _core.use_isa(before)
+
+
 def test_dropout_masks_only_the_adapter_and_comes_back_in_the_gradient():
     w, a, b = normal(24, 40), normal(4, 40), normal(24, 4)
     x, dy = normal(30, 40), normal(30, 24)

@@ -3,7 +3,7 @@
 //   dense   Element; load16(const Element*) -> F32; value(Element) -> float
 //   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
 //           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
-//           decode<column>(line) -> F32, still without its scale
+//           decode<first>(line, out): four columns from first on, still without their scale
 #pragma once
 
 #include "formats/bf16.hpp"

@@ -22,9 +22,17 @@ struct Int4 {
   static I32 place(I32 code) {
     return shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(code);
   }
-  template <int column>
-  F32 decode(I32 line) const {
-    constexpr int shift = column < 4 ? 8 * column : 8 * (column - 4) + 4;
+  template <int first>
+  void decode(I32 line, F32 (&out)[4]) const {
+    out[0] = value<first>(line);  // 0 or 4
+    out[1] = value<first + 8>(line);
+    out[2] = value<first + 16>(line);
+    out[3] = value<first + 24>(line);
+  }
+
+ private:
+  template <int shift>
+  static F32 value(I32 line) {
     return to_float((shift_right<shift>(line) & set1i(15)) - set1i(8));
   }
 };

@@ -23,8 +23,17 @@ struct Int8 {
   static I32 place(I32 code) {
     return shift_left<8 * column>(code & set1i(0xff));
   }
+  template <int first>
+  void decode(I32 line, F32 (&out)[4]) const {
+    out[0] = value<0>(line);
+    out[1] = value<1>(line);
+    out[2] = value<2>(line);
+    out[3] = value<3>(line);
+  }
+
+ private:
   template <int column>
-  F32 decode(I32 line) const {
+  static F32 value(I32 line) {
     return to_float(shift_right_signed<24>(shift_left<24 - 8 * column>(line)));
   }
 };

@@ -39,7 +39,7 @@ struct Nf4 {
   static constexpr int kColumnsPerLine = 8;
   static constexpr int kBits = 4;
 
-  Table16 levels = load_table(kNf4Levels);
+  ByteTable16 levels = load_byte_table(kNf4Levels);
   Table16 thresholds = load_table(kNf4Thresholds.value);
 
   static F32 scale(F32 extreme) { return abs(extreme); }
@@ -57,10 +57,9 @@ struct Nf4 {
   static I32 place(I32 code) {
     return shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(code);
   }
-  template <int column>
-  F32 decode(I32 line) const {
-    constexpr int shift = column < 4 ? 8 * column : 8 * (column - 4) + 4;
-    return lookup16(levels, shift_right<shift>(line) & set1i(15));
+  template <int first>
+  void decode(I32 line, F32 (&out)[4]) const {
+    lookup_bytes(levels, shift_right<first>(line) & set1i(0x0f0f0f0f), out);  // 0 or 4
   }
 
  private:

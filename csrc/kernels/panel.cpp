@@ -2,29 +2,18 @@
 #include "formats/panel.hpp"
 
 #include "formats/format.hpp"
+#include "formats/scales.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// The 16 scales of (block, group).
-inline F32 load_scales(const WeightView& w, int64_t block, int64_t group) {
-  const int64_t first = (block * w.groups + group) * kBlockRows;
-  if (w.scales) return load(w.scales + first);
-  float scale[kBlockRows];
-  for (int r = 0; r < kBlockRows; ++r) {
-    const int64_t row = block * kBlockRows + r;
-    const int64_t flat = (row < w.rows ? row : w.rows - 1) * w.groups + group;
-    scale[r] = w.scale_levels[w.scale_codes[first + r]] * w.scale_scales[flat / kScaleBlock] +
-               w.scale_offset;
-  }
-  return load(scale);
-}
-
-template <class Packed, int column = 0>
+template <class Packed, int first = 0>
 inline void decode_line(const Packed& format, I32 line, F32 scale, float* out) {
-  store(out + column * kLanes, format.template decode<column>(line) * scale);
-  if constexpr (column + 1 < Packed::kColumnsPerLine)
-    decode_line<Packed, column + 1>(format, line, scale, out);
+  F32 weights[4];
+  format.template decode<first>(line, weights);
+  for (int c = 0; c < 4; ++c) store(out + (first + c) * kLanes, weights[c] * scale);
+  if constexpr (first + 4 < Packed::kColumnsPerLine)
+    decode_line<Packed, first + 4>(format, line, scale, out);
 }
 
 // Columns [begin, end) of one block of 16 rows: out[k - begin][16]. `begin` is a multiple of 16;
@@ -54,9 +43,14 @@ inline void read_dense(const WeightView& w, int64_t panel, int64_t begin, int64_
   float tile[kLanes * kLanes];
   if (rows == kLanes) {
     for (; k + kLanes <= end; k += kLanes) {
-      for (int r = 0; r < kLanes; ++r)
-        store(tile + r * kLanes, Dense::load16(data + (row0 + r) * w.stride + k));
-      transpose16(tile, kLanes, out + (k - begin) * kLanes, kLanes);
+      float* to = out + (k - begin) * kLanes;
+      if constexpr (sizeof(*data) == sizeof(float)) {
+        transpose16(data + row0 * w.stride + k, w.stride, to, kLanes);
+      } else {
+        for (int r = 0; r < kLanes; ++r)
+          store(tile + r * kLanes, Dense::load16(data + (row0 + r) * w.stride + k));
+        transpose16(tile, kLanes, to, kLanes);
+      }
     }
   }
   for (; k < end; ++k)

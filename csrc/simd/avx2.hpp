@@ -17,6 +17,7 @@ constexpr int kTileSums = 6;
 struct F32 { __m256 lo, hi; };
 struct I32 { __m256i lo, hi; };
 struct Table16 { __m256 lo, hi; };
+struct ByteTable16 { __m256i plane[4]; };  // byte p of each of the 16 floats, twice
 
 namespace detail {
 // Lanes below n, as a mask for the masked loads and stores.
@@ -164,6 +165,42 @@ inline __m256 lookup8(Table16 table, __m256i index) {
 }  // namespace detail
 inline F32 lookup16(Table16 table, I32 index) {
   return {detail::lookup8(table, index.lo), detail::lookup8(table, index.hi)};
+}
+
+// Four planes of bytes, looked up 32 codes at a time and woven into floats, cost half of what eight
+// look-ups of floats do.
+inline ByteTable16 load_byte_table(const float* values) {
+  alignas(16) uint8_t bytes[4][16];
+  for (int i = 0; i < 64; ++i) bytes[i % 4][i / 4] = reinterpret_cast<const uint8_t*>(values)[i];
+  ByteTable16 table;
+  for (int p = 0; p < 4; ++p)
+    table.plane[p] =
+        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(bytes[p])));
+  return table;
+}
+namespace detail {
+inline void lookup_bytes8(const ByteTable16& table, __m256i codes, __m256 (&out)[4]) {
+  // Byte b of four lanes comes together, so that weaving gives one column at a time.
+  const __m256i turn = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,  //
+                                        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i turned = _mm256_shuffle_epi8(codes, turn);
+  const __m256i p0 = _mm256_shuffle_epi8(table.plane[0], turned);
+  const __m256i p1 = _mm256_shuffle_epi8(table.plane[1], turned);
+  const __m256i p2 = _mm256_shuffle_epi8(table.plane[2], turned);
+  const __m256i p3 = _mm256_shuffle_epi8(table.plane[3], turned);
+  const __m256i low01 = _mm256_unpacklo_epi8(p0, p1), high01 = _mm256_unpacklo_epi8(p2, p3);
+  const __m256i low23 = _mm256_unpackhi_epi8(p0, p1), high23 = _mm256_unpackhi_epi8(p2, p3);
+  out[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low01, high01));
+  out[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low01, high01));
+  out[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low23, high23));
+  out[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low23, high23));
+}
+}  // namespace detail
+inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  __m256 lo[4], hi[4];
+  detail::lookup_bytes8(table, codes.lo, lo);
+  detail::lookup_bytes8(table, codes.hi, hi);
+  for (int b = 0; b < 4; ++b) out[b] = {lo[b], hi[b]};
 }
 
 inline float reduce_add(F32 v) {

@@ -106,6 +106,14 @@ inline Table16 load_table(const float* values) { return {_mm512_loadu_ps(values)
 inline F32 lookup16(Table16 table, I32 index) {
   return {_mm512_permutexvar_ps(index.v, table.v)};
 }
+using ByteTable16 = Table16;
+inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
+inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  out[0] = lookup16(table, codes);
+  out[1] = lookup16(table, shift_right<8>(codes));
+  out[2] = lookup16(table, shift_right<16>(codes));
+  out[3] = lookup16(table, shift_right<24>(codes));
+}
 
 inline float reduce_add(F32 v) {
   const __m256 eight =

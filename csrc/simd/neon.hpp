@@ -195,6 +195,14 @@ inline F32 lookup16(Table16 table, I32 index) {
     return vreinterpretq_f32_u8(vqtbl4q_u8(table.bytes, vreinterpretq_u8_u32(at)));
   });
 }
+using ByteTable16 = Table16;
+inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
+inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  out[0] = lookup16(table, codes);
+  out[1] = lookup16(table, shift_right<8>(codes));
+  out[2] = lookup16(table, shift_right<16>(codes));
+  out[3] = lookup16(table, shift_right<24>(codes));
+}
 
 inline float reduce_add(F32 v) {
   const float32x4_t four =

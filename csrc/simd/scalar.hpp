@@ -169,6 +169,14 @@ inline Table16 load_table(const float* values) { return {values}; }
 inline F32 lookup16(Table16 table, I32 index) {
   return detail::each<F32>([&](int i) { return table.values[index.lane[i] & 15]; });
 }
+using ByteTable16 = Table16;
+inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
+inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  out[0] = lookup16(table, codes);
+  out[1] = lookup16(table, shift_right<8>(codes));
+  out[2] = lookup16(table, shift_right<16>(codes));
+  out[3] = lookup16(table, shift_right<24>(codes));
+}
 
 // The tree of the vector code: halves of 8, then 4, then 2, then 1.
 inline float reduce_add(F32 v) {

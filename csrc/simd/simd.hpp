@@ -20,6 +20,8 @@
 //   add_pair_products(sum, i, j)  sum + i.low * j.low + i.high * j.high, of the signed 16-bit
 //                                 halves of each lane; kFastPairs: this beats fma
 //   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
+//   lookup_bytes(table, i, out)   out[b] = table[byte b of each lane] for b = 0..3 and bytes 0..15;
+//                                 its table, load_byte_table(p), is a ByteTable16
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators

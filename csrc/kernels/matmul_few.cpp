@@ -1,0 +1,134 @@
+// The product of matmul.cpp for a few rows of x, such as one token at a time: a weight is used too
+// seldom to be worth a panel, so packed codes are decoded in registers on their way to the sums.
+// Same sums in the same order as matmul.cpp, so the same bits, however many rows come together.
+#include "formats/format.hpp"
+#include "formats/panel.hpp"
+#include "formats/scales.hpp"
+#include "kernels/args.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+namespace {
+
+// Rows of x whose sums, with what decoding needs, fit the registers.
+constexpr int kMostRows = kTileSums < 8 ? 4 : 8;
+// Panels side by side when there is one row: a chain of dependent sums is slower than decoding.
+constexpr int kMostPanels = 2;
+
+// Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
+// at every page.
+constexpr int64_t kAhead = 2048;
+
+template <int rows>
+struct Sums {
+  F32 of[rows];
+
+  // of[r] += x[r] * weight
+  void add(const float* x, int64_t stride, F32 weight) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) of[r] = fma(set1(x[r * stride]), weight, of[r]);
+  }
+};
+
+// The first `count` columns of a line of each panel, four at a time from each.
+template <class Packed, int rows, int panels, int first = 0>
+[[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t* line,
+                                             int64_t panel_bytes, const F32 (&scale)[panels],
+                                             const float* x, int64_t stride, int64_t count,
+                                             Sums<rows> (&sums)[panels]) {
+#pragma GCC unroll 4
+  for (int p = 0; p < panels; ++p) {
+    F32 weights[4];
+    if constexpr (first == 0) __builtin_prefetch(line + p * panel_bytes + kAhead);
+    format.template decode<first>(load_i32(line + p * panel_bytes), weights);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c)
+      if (first + c < count) sums[p].add(x + first + c, stride, weights[c] * scale[p]);
+  }
+  if constexpr (first + 4 < Packed::kColumnsPerLine)
+    add_lines<Packed, rows, panels, first + 4>(format, line, panel_bytes, scale, x, stride, count,
+                                               sums);
+}
+
+template <class Packed, int rows, int panels>
+void add_weights(const WeightView& w, int64_t panel, const float* x, int64_t stride,
+                 Sums<rows> (&sums)[panels]) {
+  constexpr int64_t kLine = Packed::kColumnsPerLine;
+  const Packed format;
+  const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
+  const uint8_t* line = w.lines(panel, kLine);
+  for (int64_t k = 0, group = 0; k < w.cols; ++group) {
+    F32 scale[panels];
+    for (int p = 0; p < panels; ++p) scale[p] = load_scales(w, panel + p, group);
+    const int64_t left = w.cols - k, stop = k + (left < w.group_size ? left : w.group_size);
+    for (; k + kLine <= stop; k += kLine, line += 64)
+      add_lines(format, line, panel_bytes, scale, x + k, stride, kLine, sums);
+    if (k < stop) add_lines(format, line, panel_bytes, scale, x + k, stride, stop - k, sums);
+    k = stop;
+  }
+}
+
+int lanes_of(const MatmulArgs& a, int64_t panel) {
+  const int64_t left = a.y.cols - panel * kLanes;
+  return static_cast<int>(left < kLanes ? left : kLanes);
+}
+
+template <int rows>
+Sums<rows> start_sums(const MatmulArgs& a, int64_t row, int64_t panel) {
+  const int64_t column = panel * kLanes;
+  const int lanes = lanes_of(a, panel);
+  Sums<rows> sums;
+  for (int r = 0; r < rows; ++r) {
+    sums.of[r] = a.bias ? load_first(a.bias + column, lanes) : zero();
+    if (a.residual) sums.of[r] = sums.of[r] + load_first(a.residual.row(row + r) + column, lanes);
+  }
+  return sums;
+}
+
+// Adds the low-rank part and writes.
+template <int rows>
+void finish_sums(const MatmulArgs& a, int64_t row, int64_t panel, Sums<rows>& sums) {
+  const MatrixView<const float>& x = a.second.x;
+  if (x) {
+    read_panel(a.second.weight, panel, 0, x.cols, a.scratch);
+    for (int64_t k = 0; k < x.cols; ++k)
+      sums.add(x.row(row) + k, x.stride, load(a.scratch + k * kLanes));
+  }
+  for (int r = 0; r < rows; ++r)
+    store_first(a.y.row(row + r) + panel * kLanes, sums.of[r] * set1(a.scale), lanes_of(a, panel));
+}
+
+template <class Packed, int rows, int panels = 1>
+void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
+  Sums<rows> sums[panels];
+  for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
+  const MatrixView<const float>& x = a.first.x;
+  add_weights<Packed, rows, panels>(a.first.weight, panel, x.row(row), x.stride, sums);
+  for (int p = 0; p < panels; ++p) finish_sums(a, row, panel + p, sums[p]);
+}
+
+// All rows of one panel, most at a time.
+template <class Packed, int rows>
+void multiply_rows(const MatmulArgs& a, int64_t row, int64_t panel) {
+  for (; a.row_end - row >= rows; row += rows) multiply<Packed, rows>(a, row, panel);
+  if constexpr (rows > 1)
+    if (row < a.row_end) multiply_rows<Packed, rows - 1>(a, row, panel);
+}
+
+template <class Packed>
+void multiply_panels(const MatmulArgs& a) {
+  int64_t panel = a.panel_begin;
+  if (a.row_end - a.row_begin == 1)
+    for (; a.panel_end - panel >= kMostPanels; panel += kMostPanels)
+      multiply<Packed, 1, kMostPanels>(a, a.row_begin, panel);
+  for (; panel < a.panel_end; ++panel) multiply_rows<Packed, kMostRows>(a, a.row_begin, panel);
+}
+
+}  // namespace
+
+void matmul_few(const MatmulArgs& a) noexcept {
+  visit(a.first.weight.format, [&](auto tag) {
+    if constexpr (tag.packed) multiply_panels<typename decltype(tag)::type>(a);
+  });
+}
+
+}  // namespace lowbit::LOWBIT_ISA
