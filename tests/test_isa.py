@@ -54,6 +54,14 @@ def weights(rng: np.random.Generator, rows: int, cols: int) -> Iterator[object]:
             yield w
 
 
+@case("probe")
+def probed(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Rates differ; that they are rates at all is what can be compared."""
+    rates = [_core.measure_read(np.ones(1 << 16, np.uint8)), _core.measure_fma()]
+    rates += [_core.measure_pairs()]
+    yield [np.array([1e6 < rate < 1e15 for rate in rates], np.float32)]
+
+
 @case("quantize")
 def quantized(rng: np.random.Generator) -> Iterator[Arrays]:
     for rows, cols in [(1, 1), (15, 33), (16, 64), (35, 100)]:

@@ -4,6 +4,7 @@
 #include "core/memory.hpp"
 #include "core/threads.hpp"
 #include "ops/dispatch.hpp"
+#include "ops/limits.hpp"
 
 namespace lowbit::bindings {
 
@@ -20,6 +21,13 @@ static py::dict cpu_info() {
                   "threads"_a = get_num_threads(), "kernels"_a = ops::kernel_names());
 }
 
+static double measure_read(const Array<uint8_t>& data) {
+  const auto bytes = flat(data);
+  double rate = 0;
+  released([&] { rate = ops::measure_read(bytes); });
+  return rate;
+}
+
 void bind_runtime(py::module_& m) {
   m.def("cpu_info", &cpu_info);
   m.def("isas", &ops::isas);
@@ -29,6 +37,9 @@ void bind_runtime(py::module_& m) {
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads, "count"_a);
   m.def("trim_memory", &trim_memory);
+  m.def("measure_read", &measure_read, "data"_a.noconvert());
+  m.def("measure_fma", &ops::measure_fma, py::call_guard<py::gil_scoped_release>());
+  m.def("measure_pairs", &ops::measure_pairs, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace lowbit::bindings

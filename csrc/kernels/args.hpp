@@ -9,6 +9,20 @@
 
 namespace lowbit {
 
+// What a probe drives to its limit.
+enum class Limit : int { read, fma, pairs };
+
+// Reads `bytes`, or multiplies `repeats` times in every register of a tile.
+struct ProbeArgs {
+  Limit limit;
+  const uint8_t* data;  // at least kProbeStep bytes
+  int64_t bytes;        // read: a multiple of kProbeStep
+  int64_t repeats;      // fma, pairs
+  float* result;        // one float that depends on everything
+};
+
+constexpr int64_t kProbeStep = 256;
+
 // Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format.
 struct QuantizeArgs {
   MatrixView<const float> source;  // [rows, cols]

@@ -15,6 +15,7 @@ namespace lowbit::LOWBIT_ISA {
 const KernelTable kernel_table = {
     LOWBIT_STRING(LOWBIT_ISA),
     kFastPairs,
+    kTileSums,
 #define KERNEL(name, Args) &name,
 #if !LOWBIT_ISA_amx
 #define TILE_KERNEL(name, Args) nullptr,

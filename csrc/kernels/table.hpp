@@ -9,6 +9,7 @@ namespace lowbit {
 struct KernelTable {
   const char* isa;
   bool fast_int16;  // matmul_int16 beats matmul here
+  int tile_sums;    // registers of 16 lanes that a probe multiplies in
 #define KERNEL(name, Args) void (*name)(const Args&) noexcept;
 #include "kernels/kernels.def"
 #undef KERNEL

@@ -1,0 +1,71 @@
+"""Functions that take turns: machines drift, so what is compared runs in the same minutes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Subject:
+    """One way to compute something, and what it must give.
+
+    Attributes
+    ----------
+    run
+        Computes; its result is thrown away while the clock runs.
+    expected
+        The result in double precision, from the numbers this subject really stores.
+    tolerance
+        Largest allowed |result - expected| / |expected|, Euclidean norms of the whole arrays.
+    to_numpy
+        Turns what `run` returns into an array.
+    nbytes
+        Bytes of the weights it reads.
+    seconds
+        Median of each round, once timed.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    expected: np.ndarray
+    tolerance: float
+    nbytes: int
+    to_numpy: Callable[[Any], np.ndarray] = np.asarray
+    seconds: list[float] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise AssertionError when the result is not what it must be."""
+        got = np.asarray(self.to_numpy(self.run()), np.float64)
+        error = np.linalg.norm(got - self.expected) / np.linalg.norm(self.expected)
+        if not error <= self.tolerance:
+            raise AssertionError(f"{self.name}: relative error {error:.2e} > {self.tolerance:.0e}")
+
+    def median(self) -> float:
+        """Seconds of one call: the median of the rounds."""
+        return statistics.median(self.seconds)
+
+
+def take_turns(subjects: list[Subject], rounds: int, slot: float = 0.1) -> None:
+    """Check every subject, then time it for `slot` seconds in every round.
+
+    A slot has three calls at least; the first one of each slot is not counted, since the caches
+    still hold what another subject left.
+    """
+    for subject in subjects:
+        subject.check()
+    for _ in range(rounds):
+        for subject in subjects:
+            subject.run()
+            times: list[float] = []
+            end = time.perf_counter() + slot
+            while len(times) < 3 or time.perf_counter() < end:
+                begin = time.perf_counter()
+                subject.run()
+                times.append(time.perf_counter() - begin)
+            subject.seconds.append(statistics.median(times))

@@ -1,0 +1,14 @@
+// What this machine can do at most with the threads and the instruction set in use, measured: the
+// ceilings that benchmarks hold kernels against. Every call takes some milliseconds and returns the
+// best of a few tries.
+#pragma once
+
+#include "core/views.hpp"
+
+namespace lowbit::ops {
+
+double measure_read(VectorView<const uint8_t> data);  // bytes a second, all threads, each its share
+double measure_fma();    // float operations a second: two for each multiply-add
+double measure_pairs();  // the same for pairs of 16-bit integers that are summed in 32 bits
+
+}  // namespace lowbit::ops
