@@ -12,46 +12,14 @@
 namespace lowbit::ops {
 namespace {
 
-WeightView dense(MatrixView<const float> m) {
-  return dense_weight(m.data, m.rows, m.cols, m.stride);
-}
-
 // What LOWBIT_VERBOSE calls the operations, by Compute.
 constexpr const char* kForward[] = {"linear", "linear_int16", "linear_bf16"};
 constexpr const char* kBackward[] = {"linear_backward", "linear_backward_int16",
                                      "linear_backward_bf16"};
 
-// y = scale * x W^T, or scale * x W when transposed: one of the adapter's products. They are small,
-// and int16 leaves them in float32.
-MatmulArgs narrow(const Product& product, bool transposed, float scale, MatrixView<float> y) {
-  MatmulArgs args{};
-  args.first = product;
-  args.transposed = transposed;
-  args.scale = scale;
-  args.y = y;
-  return args;
-}
-
 void add(MatrixView<const float> from, MatrixView<float> to) {
   for (int64_t r = 0; r < to.rows; ++r)
     for (int64_t c = 0; c < to.cols; ++c) to.row(r)[c] += from.row(r)[c];
-}
-
-Buffer transposed(MatrixView<const float> m) {
-  Buffer out(m.cols, m.rows);
-  for (int64_t r = 0; r < m.rows; ++r)
-    for (int64_t c = 0; c < m.cols; ++c) out.view.row(c)[r] = m.row(r)[c];
-  return out;
-}
-
-void check_low_rank(const char* function, const LowRank& lora, const WeightView& w) {
-  const int64_t rank = lora.a.rows;
-  check(rank >= 1 && rank <= 1024, function, ": lora_a has ", rank,
-        " rows; the rank must be between 1 and 1024");
-  check_shape(function, "lora_a", lora.a, rank, w.cols);
-  check_shape(function, "lora_b", lora.b, w.rows, rank);
-  const float p = lora.dropout.probability;
-  check(p >= 0 && p < 1, function, ": dropout=", p, " is not in [0, 1)");
 }
 
 }  // namespace
@@ -110,25 +78,6 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
   matmul(args, compute);
 }
 
-namespace {
-
-// db = dy^T xa and da = dyb^T x, the gradients of the adapter's two matrices. The few rows of the
-// rank are the rows of the product, the many of the batch its depth.
-void low_rank_gradients(MatrixView<const float> dy, MatrixView<const float> dyb,
-                        MatrixView<const float> x, MatrixView<const float> xa,
-                        const LinearGradients& gradients, Compute compute) {
-  const int64_t rank = xa.cols;
-  const Buffer xa_t = transposed(xa);
-  Buffer db_t(rank, dy.cols);
-  matmul(narrow({xa_t.view, dense(dy)}, true, 1.0f, db_t.view), compute);
-  const Buffer db = transposed(db_t.view);
-  for (int64_t r = 0; r < dy.cols; ++r) std::copy_n(db.view.row(r), rank, gradients.db.row(r));
-  const Buffer dyb_t = transposed(dyb);
-  matmul(narrow({dyb_t.view, dense(x)}, true, 1.0f, gradients.da), compute);
-}
-
-}  // namespace
-
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
                      const LinearGradients& gradients, const std::string& compute_name) {
@@ -166,14 +115,14 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                           narrow({dy, dense(lora.b)}, true, lora.scale, dyb.view));
   args.first = packed.times(w);
   if (!lora.dropout.active()) {
-    low_rank_gradients(dy, dyb.view, x, xa, gradients, compute);
+    low_rank_gradients(dy, dyb.view, x, xa, gradients.da, gradients.db, compute);
     args.second = {dyb.view, dense(lora.a)};
     if (dx) matmul(args, compute);
     return;
   }
   Buffer masked(x.rows, x.cols);
   dropout(x, lora.dropout, masked.view);
-  low_rank_gradients(dy, dyb.view, masked.view, xa, gradients, compute);
+  low_rank_gradients(dy, dyb.view, masked.view, xa, gradients.da, gradients.db, compute);
   if (!dx) return;
   matmul(narrow({dyb.view, dense(lora.a)}, true, 1.0f, masked.view), compute);
   dropout(masked.view, lora.dropout, masked.view);

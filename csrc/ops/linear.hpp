@@ -3,21 +3,9 @@
 
 #include <string>
 
-#include "core/random.hpp"
-#include "core/views.hpp"
-#include "formats/weight.hpp"
+#include "ops/low_rank.hpp"
 
 namespace lowbit::ops {
-
-// The adapter of one layer, as PEFT stores it: a [rank, K], b [N, rank].
-struct LowRank {
-  MatrixView<const float> a;
-  MatrixView<const float> b;
-  float scale = 1;
-  DropoutMask dropout;  // of the input of `a`
-
-  explicit operator bool() const { return static_cast<bool>(a); }
-};
 
 // y = x W^T + bias + residual + scale * (dropout(x) a^T) b^T for x [M, K], W [N, K], y [M, N].
 // xa [M, rank] receives scale * dropout(x) a^T, which the backward needs; null without an adapter.

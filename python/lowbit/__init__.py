@@ -17,6 +17,7 @@ __version__ = _core.version
 # Where each public name lives; a module that is public itself stands for itself.
 _PUBLIC = {
     "Embedding": "lowbit.embeddings",
+    "LoraBatch": "lowbit.adapters",
     "LoraConfig": "lowbit.adapters",
     "LoraLinear": "lowbit.adapters",
     "MergeReport": "lowbit.adapters",

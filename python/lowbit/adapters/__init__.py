@@ -1,5 +1,6 @@
 """Low-rank adapters: settings, layers, and files that PEFT reads and writes."""
 
+from lowbit.adapters.batch import LoraBatch
 from lowbit.adapters.config import LoraConfig
 from lowbit.adapters.lora import LoraLinear, MergeReport
 from lowbit.adapters.peft_format import (
@@ -10,6 +11,7 @@ from lowbit.adapters.peft_format import (
 )
 
 __all__ = [
+    "LoraBatch",
     "LoraConfig",
     "LoraLinear",
     "MergeReport",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32
 from lowbit.quantization.matrix import QuantizedMatrix
+
+if TYPE_CHECKING:
+    from lowbit.adapters.batch import LoraBatch
 
 
 def kernel_weight(weight: Any, function: str) -> Any:
@@ -25,7 +28,7 @@ def linear(
     x: Any,
     weight: Any,
     bias: Any = None,
-    lora: tuple[Any, Any, float] | None = None,
+    lora: tuple[Any, Any, float] | LoraBatch | None = None,
     compute: str = "auto",
 ) -> np.ndarray:
     """Multiply rows of `x` by a weight matrix of any format, with an adapter in the same pass.
@@ -39,7 +42,8 @@ def linear(
     bias
         [N], or None.
     lora
-        (A [r, K], B [N, r], scale) in PEFT's orientation, or None.
+        (A [r, K], B [N, r], scale) in PEFT's orientation; a `LoraBatch` when rows belong to
+        different adapters; or None.
     compute
         "fp32": products and sums in float32 with the exact stored weights. "int16": both sides of
         each product as 16-bit integers with scales of their own for every row and 384 columns;
@@ -73,6 +77,9 @@ def linear(
     options: dict[str, Any] = {"compute": compute}
     if bias is not None:
         options["bias"] = as_float32(bias, "linear", "bias", ndim=1)
+    if lora is not None and not isinstance(lora, tuple | list):
+        y = lora._forward(rows, kernel_weight(weight, "linear"), options.get("bias"), compute)
+        return y.reshape(*array.shape[:-1], y.shape[1])
     if lora is not None:
         a, b, scale = lora
         options["lora_a"] = as_float32(a, "linear", "lora A", ndim=2)
