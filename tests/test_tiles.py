@@ -192,8 +192,8 @@ def test_auto_takes_tiles_from_32_rows_on(tiles: None) -> None:
     ("compute", "message"),
     [
         ("bf16", r'compute="bf16" needs bf16 tiles \(AMX\), and the instruction set in use is'),
-        ("int8", r'compute="int8" is not available'),
-        ("fp8", r'compute="fp8" is not known; use "auto", "fp32", "int16" or "bf16"'),
+        ("int8", r'compute="int8" needs a weight in int8, int4 or nf4, and this one is fp32'),
+        ("fp8", r'compute="fp8" is not known; use "auto", "fp32", "int16", "int8" or "bf16"'),
     ],
 )
 def test_compute_that_cannot_be_had_is_refused(compute: str, message: str) -> None:

@@ -30,6 +30,11 @@ struct Int8 {
     out[2] = value<2>(line);
     out[3] = value<3>(line);
   }
+  static constexpr float kIntegerUnit = 1.0f;
+  template <int first>
+  I32 integers(I32 line) const {
+    return line;
+  }
 
  private:
   template <int column>

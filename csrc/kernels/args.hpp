@@ -78,12 +78,32 @@ struct PackInt16Args {
   int64_t row_begin, row_end;
 };
 
+// Rows of x as signed bytes, with a scale for each row and each `block` columns; zero from the last
+// column to the next multiple of 16.
+struct Int8Rows {
+  const int8_t* codes = nullptr;  // [rows, stride]
+  const float* scales = nullptr;  // [rows, blocks]
+  int64_t stride = 0;
+  int64_t block = 0;   // a multiple of 16, or at least the columns
+  int64_t blocks = 0;
+};
+
+// Rows [row_begin, row_end) of x to Int8Rows.
+struct PackInt8Args {
+  MatrixView<const float> x;
+  int8_t* codes;
+  float* scales;
+  int64_t stride, block, blocks;
+  int64_t row_begin, row_end;
+};
+
 // One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
 struct Product {
   MatrixView<const float> x;        // [M, depth]
   WeightView weight;                // [N, depth], or [depth, N] when transposed
   const uint16_t* tiles = nullptr;  // x as pack_tiles leaves it; matmul_tiles reads only these
   Int16Rows int16 = {};             // x as pack_int16 leaves it; matmul_int16 reads only these
+  Int8Rows int8 = {};               // x as pack_int8 leaves it; matmul_few_int8 reads only these
 };
 
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of

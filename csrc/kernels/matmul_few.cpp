@@ -2,32 +2,14 @@
 // seldom to be worth a panel, so packed codes are decoded in registers on their way to the sums.
 // Same sums in the same order as matmul.cpp, so the same bits, however many rows come together.
 #include "formats/format.hpp"
-#include "formats/panel.hpp"
 #include "formats/scales.hpp"
-#include "kernels/args.hpp"
+#include "kernels/few.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// Rows of x whose sums, with what decoding needs, fit the registers.
-constexpr int kMostRows = kTileSums < 8 ? 4 : 8;
 // Panels side by side when there is one row: a chain of dependent sums is slower than decoding.
 constexpr int kMostPanels = 2;
-
-// Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
-// at every page.
-constexpr int64_t kAhead = 2048;
-
-template <int rows>
-struct Sums {
-  F32 of[rows];
-
-  // of[r] += x[r] * weight
-  void add(const float* x, int64_t stride, F32 weight) {
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) of[r] = fma(set1(x[r * stride]), weight, of[r]);
-  }
-};
 
 // The first `count` columns of a line of each panel, four at a time from each.
 template <class Packed, int rows, int panels, int first = 0>
@@ -65,36 +47,6 @@ void add_weights(const WeightView& w, int64_t panel, const float* x, int64_t str
     if (k < stop) add_lines(format, line, panel_bytes, scale, x + k, stride, stop - k, sums);
     k = stop;
   }
-}
-
-int lanes_of(const MatmulArgs& a, int64_t panel) {
-  const int64_t left = a.y.cols - panel * kLanes;
-  return static_cast<int>(left < kLanes ? left : kLanes);
-}
-
-template <int rows>
-Sums<rows> start_sums(const MatmulArgs& a, int64_t row, int64_t panel) {
-  const int64_t column = panel * kLanes;
-  const int lanes = lanes_of(a, panel);
-  Sums<rows> sums;
-  for (int r = 0; r < rows; ++r) {
-    sums.of[r] = a.bias ? load_first(a.bias + column, lanes) : zero();
-    if (a.residual) sums.of[r] = sums.of[r] + load_first(a.residual.row(row + r) + column, lanes);
-  }
-  return sums;
-}
-
-// Adds the low-rank part and writes.
-template <int rows>
-void finish_sums(const MatmulArgs& a, int64_t row, int64_t panel, Sums<rows>& sums) {
-  const MatrixView<const float>& x = a.second.x;
-  if (x) {
-    read_panel(a.second.weight, panel, 0, x.cols, a.scratch);
-    for (int64_t k = 0; k < x.cols; ++k)
-      sums.add(x.row(row) + k, x.stride, load(a.scratch + k * kLanes));
-  }
-  for (int r = 0; r < rows; ++r)
-    store_first(a.y.row(row + r) + panel * kLanes, sums.of[r] * set1(a.scale), lanes_of(a, panel));
 }
 
 template <class Packed, int rows, int panels = 1>

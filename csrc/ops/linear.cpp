@@ -13,7 +13,7 @@ namespace lowbit::ops {
 namespace {
 
 // What LOWBIT_VERBOSE calls the operations, by Compute.
-constexpr const char* kForward[] = {"linear", "linear_int16", "linear_bf16"};
+constexpr const char* kForward[] = {"linear", "linear_int16", "linear_bf16", "linear_int8"};
 constexpr const char* kBackward[] = {"linear_backward", "linear_backward_int16",
                                      "linear_backward_bf16"};
 
@@ -67,7 +67,7 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
     matmul(*down, compute);
     down.reset();
   }
-  const PackedRows packed(x, compute, down);
+  const PackedRows packed(x, compute, w, down);
   MatmulArgs args{};
   args.first = packed.times(w);
   if (lora) args.second = {xa, dense(lora.b)};
@@ -82,7 +82,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
                      MatrixView<const float> xa, const WeightView& w, const LowRank& lora,
                      const LinearGradients& gradients, const std::string& compute_name) {
   check_shape("linear_backward", "dy", dy, dy.rows, w.rows);
-  const Compute compute = choose_compute("linear_backward", compute_name, dy.rows, w.format);
+  const Compute compute = choose_backward("linear_backward", compute_name, dy.rows, w.format);
   Trace trace(kBackward[static_cast<int>(compute)], format_info(w.format).name, "M", dy.rows, "N",
               w.rows, "K", w.cols, "rank", lora.a.rows);
   const MatrixView<float>& dx = gradients.dx;
@@ -97,7 +97,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   args.y = dx;
   if (!lora) {
     if (!dx) return;
-    const PackedRows packed(dy, compute);
+    const PackedRows packed(dy, compute, w);
     args.first = packed.times(w);
     matmul(args, compute);
     return;
@@ -111,7 +111,7 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
   // Without dx nothing but the adapter's product needs dy packed, and int16 does not.
-  const PackedRows packed(dy, dx || compute == Compute::bf16 ? compute : Compute::fp32,
+  const PackedRows packed(dy, dx || compute == Compute::bf16 ? compute : Compute::fp32, w,
                           narrow({dy, dense(lora.b)}, true, lora.scale, dyb.view));
   args.first = packed.times(w);
   if (!lora.dropout.active()) {

@@ -133,7 +133,7 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
   const MatrixView<const float> xs = order.gather(x, x_memory);
   const MatrixView<float> ys = order.target(y, y_memory);
   MatmulArgs args{};
-  const PackedRows packed(xs, compute);
+  const PackedRows packed(xs, compute, w);
   args.first = packed.times(w);
   args.bias = bias.data;
   args.residual = order.gather(residual, residual_memory);
@@ -174,7 +174,7 @@ void linear_batch_backward(MatrixView<const float> dy, MatrixView<const float> x
   check_shape(name, "x", x, dy.rows, w.cols);
   if (gradients.dx) check_shape(name, "dx", gradients.dx, dy.rows, w.cols);
   check_batch(name, batch, w, dy.rows);
-  const Compute compute = choose_compute(name, compute_name, dy.rows, w.format);
+  const Compute compute = choose_backward(name, compute_name, dy.rows, w.format);
   Trace trace("linear_batch_backward", format_info(w.format).name, "M", dy.rows, "N", w.rows, "K",
               w.cols, "adapters", static_cast<long long>(batch.adapters.size()));
 
@@ -183,7 +183,7 @@ void linear_batch_backward(MatrixView<const float> dy, MatrixView<const float> x
   const MatrixView<const float> dys = order.gather(dy, dy_memory), xs = order.gather(x, x_memory);
   const MatrixView<float> dxs = order.target(gradients.dx, dx_memory);
   if (dxs) {
-    const PackedRows packed(dys, compute);
+    const PackedRows packed(dys, compute, w);
     matmul(narrow(packed.times(w), true, 1.0f, dxs), compute);
   }
   for (size_t j = 0; j < batch.adapters.size(); ++j) {

@@ -17,6 +17,12 @@ constexpr int64_t kManyRows = 32;
 // Rows up to which weights are decoded in registers instead of into panels.
 constexpr int64_t kFewRows = 4;
 
+// The same with x in 8-bit integers: their panels are not worth it before int16's are.
+constexpr int64_t kFewRowsInt8 = 16;
+
+// Columns of x that share a scale in int8, at most.
+constexpr int64_t kInt8Block = 64;
+
 // Rows of a task at most: its part of x and y stays in the second-level cache from one stretch of
 // the depth to the next.
 constexpr int64_t kTaskRows = 576;
@@ -68,7 +74,8 @@ void run(const MatmulArgs& args, int64_t row_unit, int64_t scratch_size, Kernel 
 
 // A product with few rows: neighbouring panels go to one thread, which reads their codes as one
 // stream.
-void run_few(const MatmulArgs& args) {
+template <class Kernel>
+void run_few(const MatmulArgs& args, Kernel kernel) {
   const int64_t panels = ceil_div(args.y.cols, 16), depth = args.first.x.cols;
   // Panels that take about 20 microseconds.
   const int64_t grain = ceil_div(65536, 16 * std::max<int64_t>(1, depth * args.y.rows));
@@ -77,7 +84,7 @@ void run_few(const MatmulArgs& args) {
     task.scratch = scratch<float>(16 * std::max<int64_t>(1, args.second.x.cols));
     task.row_begin = 0, task.row_end = args.y.rows;
     task.panel_begin = begin, task.panel_end = end;
-    kernels().matmul_few(task);
+    kernel(task);
   });
 }
 
@@ -98,27 +105,36 @@ Compute choose_compute(const char* function, const std::string& name, int64_t ro
     if (tiles) return Compute::bf16;
     return table.fast_int16 && format != Format::fp32 ? Compute::int16 : Compute::fp32;
   }
-  check(name != "int8", function,
-        ": compute=\"int8\" is not available, activations are not rounded to 8 bits; use \"int16\","
-        " \"fp32\" or \"auto\"");
+  if (name == "int8") {
+    check(format_info(format).packed, function, ": compute=\"int8\" needs a weight in int8, int4 or"
+          " nf4, and this one is ", format_info(format).name, "; quantize it, or use \"auto\"");
+    return rows <= kFewRowsInt8 ? Compute::int8 : Compute::int16;
+  }
   check(name == "bf16", function, ": compute=\"", name,
-        "\" is not known; use \"auto\", \"fp32\", \"int16\" or \"bf16\"");
+        "\" is not known; use \"auto\", \"fp32\", \"int16\", \"int8\" or \"bf16\"");
   check(tiles, function, ": compute=\"bf16\" needs bf16 tiles (AMX), and the instruction set in use"
         " is ", table.isa, "; use \"int16\", \"fp32\" or \"auto\"");
   return Compute::bf16;
 }
 
-PackedRows::PackedRows(MatrixView<const float> x, Compute compute,
+Compute choose_backward(const char* function, const std::string& name, int64_t rows,
+                        Format format) {
+  const Compute compute = choose_compute(function, name, rows, format);
+  return compute == Compute::int8 ? Compute::int16 : compute;
+}
+
+PackedRows::PackedRows(MatrixView<const float> x, Compute compute, const WeightView& weight,
                        const std::optional<MatmulArgs>& along)
     : x_(x) {
   if (compute == Compute::int16) {
     pack_int16(along);
     return;
   }
+  if (compute == Compute::int8) pack_int8(weight.group_size);
   if (compute == Compute::bf16 && kernels().pack_tiles) pack_tiles();
   if (!along) return;
   MatmulArgs args = *along;
-  args.first = times(args.first.weight);
+  args.first.tiles = tiles_.get();
   matmul(args, compute);
 }
 
@@ -149,8 +165,20 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
   });
 }
 
+void PackedRows::pack_int8(int64_t group_size) {
+  const KernelTable& table = kernels();
+  const int64_t block = std::min(group_size, kInt8Block), stride = round_up(x_.cols, 16);
+  const int64_t blocks = ceil_div(x_.cols, block);
+  bytes_ = take<int8_t>(x_.rows * stride);
+  scales_ = take<float>(x_.rows * blocks);
+  int8_ = {bytes_.get(), scales_.get(), stride, block, blocks};
+  parallel_for(x_.rows, ceil_div(16384, stride), [&](int64_t begin, int64_t end) {
+    table.pack_int8({x_, bytes_.get(), scales_.get(), stride, block, blocks, begin, end});
+  });
+}
+
 Product PackedRows::times(const WeightView& weight) const {
-  return {x_, weight, tiles_.get(), int16_};
+  return {x_, weight, tiles_.get(), int16_, int8_};
 }
 
 void matmul(MatmulArgs args, Compute compute) {
@@ -160,8 +188,12 @@ void matmul(MatmulArgs args, Compute compute) {
     run(args, 48, matmul_int16_scratch(second_depth), table.matmul_int16);
     return;
   }
+  if (compute == Compute::int8 && args.first.int8.codes) {
+    run_few(args, table.matmul_few_int8);
+    return;
+  }
   if (compute == Compute::fp32 && takes_few(args)) {
-    run_few(args);
+    run_few(args, table.matmul_few);
     return;
   }
   if (compute != Compute::bf16 || !table.matmul_tiles) {
@@ -171,7 +203,7 @@ void matmul(MatmulArgs args, Compute compute) {
   std::optional<PackedRows> first, second;
   const auto pack = [&](Product& product, std::optional<PackedRows>& packed) {
     if (product.x && !product.tiles)
-      product = packed.emplace(product.x, compute).times(product.weight);
+      product = packed.emplace(product.x, compute, product.weight).times(product.weight);
   };
   pack(args.first, first);
   pack(args.second, second);

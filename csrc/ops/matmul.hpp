@@ -23,12 +23,20 @@ namespace lowbit::ops {
 //         (8 bits, nearest even; denormals become zero) before they are multiplied in matrix tiles
 //         that sum in float32. A sum of K products is off by at most 2^-7 sum |x w|, in practice by
 //         about 2^-9 sqrt(sum (x w)^2); gradients likewise. bias and residual stay exact.
-enum class Compute { fp32, int16, bf16 };
+//   int8  x in blocks of 64 columns (or of a smaller group) as 8-bit integers with a scale each,
+//         times the codes of a packed weight as they are; nf4 takes its levels in 8 bits. A value
+//         of x is off by at most 1/254 of the largest of its block. For up to 16 rows; more of
+//         them, and gradients, take int16. Adapter, bias and residual stay exact; infinite and NaN
+//         values make their row NaN. The same bits on every instruction set.
+enum class Compute { fp32, int16, bf16, int8 };
 
 // A name, or "auto" for the fastest that errs no more than bf16 does. With enough rows that is bf16
 // where this instruction set has tiles; else int16 where it pays, but fp32 for fp32 weights.
 // ArgumentError when the name is not known or cannot be had here.
 Compute choose_compute(const char* function, const std::string& name, int64_t rows, Format format);
+
+// The same for gradients, which int8 leaves to int16.
+Compute choose_backward(const char* function, const std::string& name, int64_t rows, Format format);
 
 // Memory for one intermediate result of an operation.
 struct Buffer {
@@ -43,7 +51,8 @@ struct Buffer {
 // the rows are in the cache, and always from x itself.
 class PackedRows {
  public:
-  PackedRows(MatrixView<const float> x, Compute compute,
+  // int8 takes the weight's blocks from `weight`.
+  PackedRows(MatrixView<const float> x, Compute compute, const WeightView& weight,
              const std::optional<MatmulArgs>& along = {});
   // x times a weight, with what was packed.
   Product times(const WeightView& weight) const;
@@ -51,12 +60,15 @@ class PackedRows {
  private:
   void pack_tiles();
   void pack_int16(const std::optional<MatmulArgs>& along);
+  void pack_int8(int64_t group_size);
 
   MatrixView<const float> x_;
   Memory<uint16_t> tiles_;
   Memory<int16_t> codes_;
   Memory<float> scales_;
   Int16Rows int16_;
+  Memory<int8_t> bytes_;
+  Int8Rows int8_;
 };
 
 // Runs a product over all threads. Ranges and scratch are filled in here; so are the tiles of an

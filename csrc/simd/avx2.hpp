@@ -203,6 +203,24 @@ inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   for (int b = 0; b < 4; ++b) out[b] = {lo[b], hi[b]};
 }
 
+struct Bytes16 { __m256i twice; };
+inline Bytes16 load_bytes16(const int8_t* values) {
+  return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)))};
+}
+inline I32 lookup_i8(Bytes16 table, I32 index) {
+  return {_mm256_shuffle_epi8(table.twice, index.lo), _mm256_shuffle_epi8(table.twice, index.hi)};
+}
+// vpmaddubsw wants one side without sign: |a| times b with the sign of a. Two products of at most
+// 127 * 127 fit 16 bits.
+inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const auto dot = [&](__m256i x, __m256i y) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
+    return _mm256_madd_epi16(pairs, ones);
+  };
+  return sum + I32{dot(a.lo, b.lo), dot(a.hi, b.hi)};
+}
+
 inline float reduce_add(F32 v) {
   const __m256 eight = _mm256_add_ps(v.lo, v.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -115,6 +115,20 @@ inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   out[3] = lookup16(table, shift_right<24>(codes));
 }
 
+struct Bytes16 { __m512i four_times; };
+inline Bytes16 load_bytes16(const int8_t* values) {
+  return {_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)))};
+}
+inline I32 lookup_i8(Bytes16 table, I32 index) {
+  return {_mm512_shuffle_epi8(table.four_times, index.v)};
+}
+// vpdpbusd wants one side without sign: |a| times b with the sign of a.
+inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+  const __m512i turned =
+      _mm512_mask_sub_epi8(b.v, _mm512_movepi8_mask(a.v), _mm512_setzero_si512(), b.v);
+  return {_mm512_dpbusd_epi32(sum.v, _mm512_abs_epi8(a.v), turned)};
+}
+
 inline float reduce_add(F32 v) {
   const __m256 eight =
       _mm256_add_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));

@@ -204,6 +204,22 @@ inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   out[3] = lookup16(table, shift_right<24>(codes));
 }
 
+struct Bytes16 { int8x16_t bytes; };
+inline Bytes16 load_bytes16(const int8_t* values) { return {vld1q_s8(values)}; }
+inline I32 lookup_i8(Bytes16 table, I32 index) {
+  return detail::each<I32>([&](int i) {
+    return vreinterpretq_s32_s8(vqtbl1q_s8(table.bytes, vreinterpretq_u8_s32(index.q[i])));
+  });
+}
+inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    const int8x16_t x = vreinterpretq_s8_s32(a.q[i]), y = vreinterpretq_s8_s32(b.q[i]);
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)));
+    const int32x4_t high = vpaddlq_s16(vmull_high_s8(x, y));
+    return vaddq_s32(sum.q[i], vpaddq_s32(low, high));
+  });
+}
+
 inline float reduce_add(F32 v) {
   const float32x4_t four =
       vaddq_f32(vaddq_f32(v.q[0], v.q[2]), vaddq_f32(v.q[1], v.q[3]));

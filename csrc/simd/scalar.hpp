@@ -178,6 +178,25 @@ inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   out[3] = lookup16(table, shift_right<24>(codes));
 }
 
+struct Bytes16 { const int8_t* values; };
+inline Bytes16 load_bytes16(const int8_t* values) { return {values}; }
+inline I32 lookup_i8(Bytes16 table, I32 index) {
+  return detail::each<I32>([&](int i) {
+    uint32_t out = 0;
+    for (int b = 0; b < 32; b += 8)
+      out |= uint32_t{static_cast<uint8_t>(table.values[(index.lane[i] >> b) & 15])} << b;
+    return static_cast<int32_t>(out);
+  });
+}
+inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    int32_t total = sum.lane[i];
+    for (int shift = 0; shift < 32; shift += 8)
+      total += static_cast<int8_t>(a.lane[i] >> shift) * static_cast<int8_t>(b.lane[i] >> shift);
+    return total;
+  });
+}
+
 // The tree of the vector code: halves of 8, then 4, then 2, then 1.
 inline float reduce_add(F32 v) {
   for (int half = 8; half > 0; half /= 2)

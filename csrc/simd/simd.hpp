@@ -22,6 +22,10 @@
 //   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
 //   lookup_bytes(table, i, out)   out[b] = table[byte b of each lane] for b = 0..3 and bytes 0..15;
 //                                 its table, load_byte_table(p), is a ByteTable16
+//   lookup_i8(table, i)           table[byte] for each of the 64 bytes, which are 0..15, of a table
+//                                 of 16 signed bytes: Bytes16, load_bytes16(p)
+//   add_quad_products(sum, i, j)  sum + the products of the four signed bytes of each lane, which
+//                                 are -127..127
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators

@@ -46,6 +46,14 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   store_i16(words, i), store_i16(words + 16, shift_right_signed<12>(j));
   w.add(load_i32(words));
   w.add(add_pair_products(i, j, load_i32(words)));
+  const I32 codes = i & set1i(0x0f0f0f0f), other = j & set1i(0x0f0f0f0f);
+  F32 looked_up[4];
+  lookup_bytes(load_byte_table(table), codes, looked_up);
+  for (const F32 v : looked_up) w.add(v);
+  const int8_t levels[16] = {-127, 127, 3, -4, 0, 1, -1, 50, -50, 77, 8, -9, 100, -100, 126, -126};
+  const I32 bytes = lookup_i8(load_bytes16(levels), codes);
+  w.add(bytes);
+  w.add(add_quad_products(i, bytes, lookup_i8(load_bytes16(levels), other)));
 }
 
 // Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.

@@ -15,6 +15,7 @@ union Split {
 };
 using Floats = Split<__m512, __m256, float>;
 using Words = Split<__m512i, __m256i, int32_t>;
+using Bytes = Split<__m512i, __m256i, int8_t>;
 using Shorts = Split<__m512i, __m256i, uint16_t>;
 
 #define LOWBIT_EMULATED [[gnu::always_inline]] inline
@@ -151,6 +152,41 @@ LOWBIT_EMULATED __m512i mm512_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
     out.half[h] = _mm256_add_epi32(out.half[h], _mm256_madd_epi16(x.half[h], y.half[h]));
   return out.whole;
 }
+LOWBIT_EMULATED __m512i mm512_broadcast_i32x4(__m128i a) {
+  Words out;
+  for (int h = 0; h < 2; ++h) out.half[h] = _mm256_broadcastsi128_si256(a);
+  return out.whole;
+}
+LOWBIT_EMULATED __m512i mm512_shuffle_epi8(__m512i a, __m512i index) {
+  const Words x{a}, y{index};
+  Words out;
+  for (int h = 0; h < 2; ++h) out.half[h] = _mm256_shuffle_epi8(x.half[h], y.half[h]);
+  return out.whole;
+}
+LOWBIT_EMULATED __m512i mm512_abs_epi8(__m512i a) {
+  Words x{a};
+  for (int h = 0; h < 2; ++h) x.half[h] = _mm256_abs_epi8(x.half[h]);
+  return x.whole;
+}
+LOWBIT_EMULATED __mmask64 mm512_movepi8_mask(__m512i a) {
+  const Words x{a};
+  const auto mask = [&](int h) { return uint64_t(uint32_t(_mm256_movemask_epi8(x.half[h]))); };
+  return mask(0) | mask(1) << 32;
+}
+LOWBIT_EMULATED __m512i mm512_mask_sub_epi8(__m512i other, __mmask64 mask, __m512i a, __m512i b) {
+  Bytes out{other};
+  const Bytes x{a}, y{b};
+  for (int i = 0; i < 64; ++i)
+    if ((mask >> i) & 1) out.lane[i] = static_cast<int8_t>(x.lane[i] - y.lane[i]);
+  return out.whole;
+}
+// Unsigned bytes of a times signed bytes of b, four to a lane.
+LOWBIT_EMULATED __m512i mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
+  Words out{sum};
+  const Bytes x{a}, y{b};
+  for (int i = 0; i < 64; ++i) out.lane[i / 4] += static_cast<uint8_t>(x.lane[i]) * y.lane[i];
+  return out.whole;
+}
 LOWBIT_EMULATED __m256i mm512_cvtepi32_epi16(__m512i a) {
   const Words in{a};
   Shorts out{};
@@ -185,6 +221,18 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   LOWBIT_CALL(mm512_cmp_ps_mask)<predicate>(a, b)
 #undef _mm512_cvtsepi32_epi16
 #define _mm512_cvtsepi32_epi16 LOWBIT_CALL(mm512_cvtsepi32_epi16)
+#undef _mm512_abs_epi8
+#define _mm512_abs_epi8 LOWBIT_CALL(mm512_abs_epi8)
+#undef _mm512_broadcast_i32x4
+#define _mm512_broadcast_i32x4 LOWBIT_CALL(mm512_broadcast_i32x4)
+#undef _mm512_dpbusd_epi32
+#define _mm512_dpbusd_epi32 LOWBIT_CALL(mm512_dpbusd_epi32)
+#undef _mm512_mask_sub_epi8
+#define _mm512_mask_sub_epi8 LOWBIT_CALL(mm512_mask_sub_epi8)
+#undef _mm512_movepi8_mask
+#define _mm512_movepi8_mask LOWBIT_CALL(mm512_movepi8_mask)
+#undef _mm512_shuffle_epi8
+#define _mm512_shuffle_epi8 LOWBIT_CALL(mm512_shuffle_epi8)
 #undef _mm512_dpwssd_epi32
 #define _mm512_dpwssd_epi32 LOWBIT_CALL(mm512_dpwssd_epi32)
 #undef _mm512_cvtepi32_epi16

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.reference.quantization import NF4, Quantized
 from lowbit.reference.random import dropout
 
 
@@ -110,6 +111,80 @@ def round_int16(x: np.ndarray, depth: int = 384) -> tuple[np.ndarray, np.ndarray
         codes[:, i * depth : (i + 1) * depth] = np.rint(np.where(finite, part, 0) * inverse * size)
         scales[:, i : i + 1] = np.where(finite, largest / size, np.nan)
     return codes, scales
+
+
+def round_int8(x: np.ndarray, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Rows as 8-bit integers: how compute="int8" sees the input of a product.
+
+    Each row is cut into blocks of `block` columns, and each block is scaled to the largest value
+    127.
+
+    Parameters
+    ----------
+    x
+        Finite float32 [rows, K].
+
+    Returns
+    -------
+    codes, scales
+        int8 [rows, K] and float32 [rows, ceil(K / block)]; x is about codes * scales. A block below
+        1e-30 has codes 0.
+
+    Examples
+    --------
+    >>> codes, scales = round_int8(np.array([[3.0, -4.0]], np.float32))
+    >>> codes.tolist(), round(float(scales[0, 0]) * 127, 3)
+    ([[95, -127]], 4.0)
+    """
+    codes = np.zeros(x.shape, np.int8)
+    scales = np.zeros((len(x), -(-x.shape[1] // block)), np.float32)
+    for i in range(scales.shape[1]):
+        part = x[:, i * block : (i + 1) * block]
+        largest = np.abs(part).max(axis=1, keepdims=True)
+        inverse = np.divide(
+            np.float32(127), largest, out=np.zeros_like(largest), where=largest > 1e-30
+        )
+        codes[:, i * block : (i + 1) * block] = np.rint(part * inverse)
+        scales[:, i : i + 1] = largest * np.float32(1 / 127)
+    return codes, scales
+
+
+def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
+    """x W^T as compute="int8" does it: sums of products of integers, block by block.
+
+    Parameters
+    ----------
+    x
+        Finite float32 [M, K].
+    w
+        [N, K]; nf4 takes its levels in 8 bits.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [M, N].
+
+    Examples
+    --------
+    >>> from lowbit.reference.quantization import quantize
+    >>> w = quantize(np.array([[1.0, -1.0]], np.float32), "int8", None)
+    >>> linear_int8(np.array([[3.0, 1.0]], np.float32), w).round(2).tolist()
+    [[2.01]]
+    """
+    block = min(w.group_size, 64)
+    codes, x_scales = round_int8(x, block)
+    integers, unit = w.codes.astype(np.int64), 1.0
+    if w.format == "int4":
+        integers = integers - 8
+    if w.format == "nf4":
+        integers, unit = np.rint(NF4 * 127).astype(np.int64)[w.codes], 1 / 127
+    y = np.zeros((len(x), len(integers)))
+    for i in range(x_scales.shape[1]):
+        part = slice(i * block, (i + 1) * block)
+        sums = codes[:, part].astype(np.int64) @ integers[:, part].T
+        w_scales = w.scales[:, i * block // w.group_size].astype(np.float64)
+        y += sums * x_scales[:, i : i + 1].astype(np.float64) * w_scales * unit
+    return y
 
 
 def linear_backward(
