@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,21 +14,6 @@ from lowbit.reference import layers
 SHAPES = [(12, 32), (3, 7), (1, 1), (2, 17), (2, 64)]
 # Around the 16 lanes and the 48 query rows, with an empty text between others.
 LENGTHS = [[1], [2, 0, 15], [16, 17, 1], [31, 33], [47, 48, 49], [128], [0], [5, 97]]
-
-
-@pytest.fixture(params=_core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.active_isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-@pytest.fixture
-def restore_threads() -> Iterator[None]:
-    before = _core.get_num_threads()
-    yield
-    _core.set_num_threads(before)
 
 
 def pointers(lengths: list[int]) -> np.ndarray:

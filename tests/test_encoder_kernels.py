@@ -17,21 +17,6 @@ COLUMNS = [1, 2, 15, 16, 17, 31, 33, 384, 1000]
 SEQUENCES = np.array([0, 1, 1, 18, 67, 90], np.int64)  # lengths 1, 0, 17, 49, 23
 
 
-@pytest.fixture(params=_core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.active_isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-@pytest.fixture
-def restore_threads() -> Iterator[None]:
-    before = _core.get_num_threads()
-    yield
-    _core.set_num_threads(before)
-
-
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from lowbit import _core
 from lowbit.reference.linear import round_int16
+from products import FORMATS, normal, weight_of
+
+pytestmark = pytest.mark.usefixtures("isa")
 
 DEPTH = 384  # columns that share a scale
-FORMATS = [(entry["name"], entry["packed"]) for entry in _core.formats()]
 SHAPES = [  # tokens, outputs, inputs: around the sizes of a tile, a panel and a stretch
     (1, 1, 1),
     (2, 17, 3),
@@ -21,18 +21,6 @@ SHAPES = [  # tokens, outputs, inputs: around the sizes of a tile, a panel and a
     (50, 65, 385),
     (100, 130, 770),
 ]
-
-
-@pytest.fixture(autouse=True, params=_core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.active_isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
@@ -45,12 +33,6 @@ def norms(x: np.ndarray) -> np.ndarray:
     """Euclidean norms of the stretches of each row, [rows, stretches]."""
     parts = [x[:, i : i + DEPTH].astype(np.float64) for i in range(0, x.shape[1], DEPTH)]
     return np.stack([np.linalg.norm(part, axis=1) for part in parts], axis=1)
-
-
-def weight_of(name: str, packed: bool, w: np.ndarray) -> object:
-    if packed:
-        return _core.PackedMatrix.quantize(w, name, 32, False)
-    return (w.view(np.uint32) >> 16).astype(np.uint16) if name == "bf16" else w
 
 
 def assert_product(got: np.ndarray, x: np.ndarray, w: np.ndarray, plus: np.ndarray | float = 0.0):
@@ -147,21 +129,13 @@ def test_infinite_and_nan_values_stay_in_their_rows_and_columns():
     assert np.array_equal(y[np.ix_(rows, columns)], clean[np.ix_(rows, columns)])
 
 
-def test_bits_do_not_depend_on_threads_or_the_other_rows():
+def test_bits_do_not_depend_on_threads_or_the_other_rows(same_bits):
     rng = np.random.default_rng(3)
     x, w, bias = normal(rng, 700, 600), normal(rng, 200, 600), normal(rng, 200)
     weight = _core.PackedMatrix.quantize(w, "nf4", 64, True)
-    before = _core.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 7):
-            _core.set_num_threads(threads)
-            results.append(_core.linear_forward(x, weight, bias, compute="int16")[0].tobytes())
-    finally:
-        _core.set_num_threads(before)
-    assert len(set(results)) == 1
+    same_bits(lambda: _core.linear_forward(x, weight, bias, compute="int16")[:1])
+    whole, _ = _core.linear_forward(x, weight, bias, compute="int16")
     alone, _ = _core.linear_forward(x[333:334], weight, bias, compute="int16")
-    whole = np.frombuffer(results[0], np.float32).reshape(700, 200)
     assert np.array_equal(alone[0], whole[333])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,9 @@ import lowbit as lb
 from lowbit import _core
 from lowbit.reference.linear import linear_int8
 from lowbit.reference.quantization import quantize
+from products import normal
+
+pytestmark = pytest.mark.usefixtures("isa")
 
 GROUPS = [("int8", None), ("int8", 64), ("int4", 16), ("int4", 32), ("nf4", 64), ("nf4", 256)]
 SHAPES = [  # rows, outputs, inputs: around the sizes of a line, a block and the most rows
@@ -21,18 +22,6 @@ SHAPES = [  # rows, outputs, inputs: around the sizes of a line, a block and the
     (5, 40, 127),
     (16, 33, 400),
 ]
-
-
-@pytest.fixture(autouse=True, params=_core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.active_isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def packed(w: np.ndarray, format: str, group: int | None, double: bool = False) -> object:
@@ -67,21 +56,14 @@ def test_close_to_the_exact_product(format, group):
     assert np.linalg.norm(y - exact) <= 0.012 * np.linalg.norm(exact)
 
 
-def test_bits_do_not_depend_on_threads_or_the_other_rows():
+def test_bits_do_not_depend_on_threads_or_the_other_rows(same_bits):
     rng = np.random.default_rng(3)
     x, weight = normal(rng, 16, 600), packed(normal(rng, 200, 600), "nf4", 64, True)
-    before = _core.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 7):
-            _core.set_num_threads(threads)
-            results.append(_core.linear_forward(x, weight, compute="int8")[0])
-    finally:
-        _core.set_num_threads(before)
-    assert all(np.array_equal(results[0], other) for other in results[1:])
+    same_bits(lambda: _core.linear_forward(x, weight, compute="int8")[:1])
+    whole, _ = _core.linear_forward(x, weight, compute="int8")
     for rows in range(1, 16):
         few, _ = _core.linear_forward(x[:rows], weight, compute="int8")
-        assert np.array_equal(few, results[0][:rows])
+        assert np.array_equal(few, whole[:rows])
 
 
 @pytest.mark.parametrize("kind", ["zero", "tiny", "huge", "one alone", "alternating"])

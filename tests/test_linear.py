@@ -73,41 +73,29 @@ def test_backward_is_the_adjoint_of_forward():
         assert left == pytest.approx(right, rel=1e-5)
 
 
-def test_the_same_bits_for_any_number_of_threads():
-    before = lb.get_num_threads()
+def test_the_same_bits_for_any_number_of_threads(same_bits):
     weight = kernel_weight(lb.quantize(normal(200, 384), "nf4"), "test")
     x, dy = normal(301, 384), normal(301, 200)
     a, b = normal(8, 384), normal(200, 8)
-    results = []
-    try:
-        for threads in (1, 2, 3, 7):
-            lb.set_num_threads(threads)
-            y, xa = _core.linear_forward(x, weight, None, None, a, b, 2.0, 0.3, 5, 8)
-            back = _core.linear_backward(dy, x, xa, weight, a, b, 2.0, True, None, 0.3, 5, 8)
-            results.append([y, xa, *back])
-    finally:
-        lb.set_num_threads(before)
-    for other in results[1:]:
-        for left, right in zip(results[0], other, strict=True):
-            np.testing.assert_array_equal(left, right)
+
+    def run() -> list[np.ndarray]:
+        y, xa = _core.linear_forward(x, weight, None, None, a, b, 2.0, 0.3, 5, 8)
+        back = _core.linear_backward(dy, x, xa, weight, a, b, 2.0, True, None, 0.3, 5, 8)
+        return [y, xa, *back]
+
+    same_bits(run)
 
 
-@pytest.mark.parametrize("isa", _core.isas())
 def test_a_row_has_the_same_bits_alone_as_among_others(isa):
     """Few rows are multiplied by a kernel of their own, in the same order."""
-    before = _core.active_isa()
-    _core.use_isa(isa)
-    try:
-        a, b, bias = normal(5, 400), normal(70, 5), normal(70)
-        x, residual = normal(50, 400), normal(50, 70, seed=1)
-        for stored, _ in weights(70, 400):
-            weight = kernel_weight(stored, "test")
-            y, xa = _core.linear_forward(x, weight, bias, residual, a, b, 0.5)
-            for rows in range(1, 13):
-                few = _core.linear_forward(x[:rows], weight, bias, residual[:rows], a, b, 0.5)
-                assert np.array_equal(few[0], y[:rows]) and np.array_equal(few[1], xa[:rows])
-    finally:
-        _core.use_isa(before)
+    a, b, bias = normal(5, 400), normal(70, 5), normal(70)
+    x, residual = normal(50, 400), normal(50, 70, seed=1)
+    for stored, _ in weights(70, 400):
+        weight = kernel_weight(stored, "test")
+        y, xa = _core.linear_forward(x, weight, bias, residual, a, b, 0.5)
+        for rows in range(1, 13):
+            few = _core.linear_forward(x[:rows], weight, bias, residual[:rows], a, b, 0.5)
+            assert np.array_equal(few[0], y[:rows]) and np.array_equal(few[1], xa[:rows])
 
 
 def test_dropout_masks_only_the_adapter_and_comes_back_in_the_gradient():

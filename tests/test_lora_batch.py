@@ -29,52 +29,40 @@ def assignments(rows: int) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("isa", _core.isas())
 @pytest.mark.parametrize("rows", [1, 16, 200])
 @pytest.mark.parametrize("kind", assignments(1))
 def test_every_row_is_what_it_is_alone_with_its_adapter(kind, rows, isa):
-    before = _core.active_isa()
-    _core.use_isa(isa)
-    try:
-        own = adapters(70, 400)
-        of_row = assignments(rows)[kind]
-        x, dy, bias, residual = normal(rows, 400), normal(rows, 70), normal(70), normal(rows, 70)
-        for weight in (normal(70, 400), kernel_weight(lb.quantize(normal(70, 400), "nf4"), "test")):
-            y, xa = _core.linear_batch_forward(
-                x, weight, bias, residual, own, of_row.astype(np.int32), "fp32"
-            )
-            dx, da, db = _core.linear_batch_backward(
-                dy, x, xa, weight, own, of_row.astype(np.int32)
-            )
-            for j in range(-1, len(own)):
-                mine = of_row == j
-                lora = own[j] if j >= 0 else (None, None, 1.0)
-                alone, low = _core.linear_forward(x[mine], weight, bias, residual[mine], *lora)
-                np.testing.assert_allclose(y[mine], alone, rtol=1e-4, atol=1e-3)
-                back = _core.linear_backward(dy[mine], x[mine], low, weight, *lora)
-                np.testing.assert_allclose(dx[mine], back[0], rtol=1e-4, atol=1e-3)
-                if j >= 0:
-                    assert np.array_equal(xa[j], low)
-                    assert np.array_equal(da[j], back[1]) and np.array_equal(db[j], back[2])
-    finally:
-        _core.use_isa(before)
+    own = adapters(70, 400)
+    of_row = assignments(rows)[kind]
+    x, dy, bias, residual = normal(rows, 400), normal(rows, 70), normal(70), normal(rows, 70)
+    for weight in (normal(70, 400), kernel_weight(lb.quantize(normal(70, 400), "nf4"), "test")):
+        y, xa = _core.linear_batch_forward(
+            x, weight, bias, residual, own, of_row.astype(np.int32), "fp32"
+        )
+        dx, da, db = _core.linear_batch_backward(dy, x, xa, weight, own, of_row.astype(np.int32))
+        for j in range(-1, len(own)):
+            mine = of_row == j
+            lora = own[j] if j >= 0 else (None, None, 1.0)
+            alone, low = _core.linear_forward(x[mine], weight, bias, residual[mine], *lora)
+            np.testing.assert_allclose(y[mine], alone, rtol=1e-4, atol=1e-3)
+            back = _core.linear_backward(dy[mine], x[mine], low, weight, *lora)
+            np.testing.assert_allclose(dx[mine], back[0], rtol=1e-4, atol=1e-3)
+            if j >= 0:
+                assert np.array_equal(xa[j], low)
+                assert np.array_equal(da[j], back[1]) and np.array_equal(db[j], back[2])
 
 
-def test_the_same_bits_for_any_number_of_threads():
+def test_the_same_bits_for_any_number_of_threads(same_bits):
     own, of_row = adapters(300, 500), assignments(333)["mixed"].astype(np.int32)
     weight = kernel_weight(lb.quantize(normal(300, 500), "nf4"), "test")
     x, dy = normal(333, 500), normal(333, 300)
-    before = lb.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 5):
-            lb.set_num_threads(threads)
-            y, xa = _core.linear_batch_forward(x, weight, None, None, own, of_row, "int16")
-            dx, da, db = _core.linear_batch_backward(dy, x, xa, weight, own, of_row, True, "int16")
-            results.append(b"".join(array.tobytes() for array in [y, *xa, dx, *da, *db]))
-    finally:
-        lb.set_num_threads(before)
-    assert len(set(results)) == 1
+
+    def run() -> list[np.ndarray]:
+        y, xa = _core.linear_batch_forward(x, weight, None, None, own, of_row, "int16")
+        dx, da, db = _core.linear_batch_backward(dy, x, xa, weight, own, of_row, True, "int16")
+        return [y, *xa, dx, *da, *db]
+
+    same_bits(run)
 
 
 def test_gradients_are_those_of_finite_differences():

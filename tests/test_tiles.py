@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lowbit import _core
+from products import FORMATS, normal, weight_of
 
-FORMATS = [(entry["name"], entry["packed"]) for entry in _core.formats()]
 SHAPES = [  # tokens, outputs, inputs: around the sizes of a tile, a panel and a stretch of depth
     (1, 1, 1),
     (15, 17, 2),
@@ -47,16 +47,6 @@ def rounded(x: np.ndarray) -> np.ndarray:
     word = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
     word = (word + 0x7FFF + ((word >> 16) & 1)) & np.uint32(0xFFFF0000)
     return word.view(np.float32).astype(np.float64)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=np.float32)
-
-
-def weight_of(name: str, packed: bool, w: np.ndarray) -> object:
-    if packed:
-        return _core.PackedMatrix.quantize(w, name, 32, False)
-    return (w.view(np.uint32) >> 16).astype(np.uint16) if name == "bf16" else w
 
 
 def assert_sum(
@@ -149,19 +139,11 @@ def test_dropout_takes_the_same_mask_as_fp32(tiles: None) -> None:
 
 
 @needs_tiles
-def test_bits_do_not_depend_on_the_threads(tiles: None) -> None:
+def test_bits_do_not_depend_on_the_threads(tiles: None, same_bits) -> None:
     rng = np.random.default_rng(2)
     x, w, bias = normal(rng, 400, 600), normal(rng, 200, 600), normal(rng, 200)
     weight = _core.PackedMatrix.quantize(w, "nf4", 64, True)
-    before = _core.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 7):
-            _core.set_num_threads(threads)
-            results.append(_core.linear_forward(x, weight, bias, compute="bf16")[0].tobytes())
-    finally:
-        _core.set_num_threads(before)
-    assert len(set(results)) == 1
+    same_bits(lambda: _core.linear_forward(x, weight, bias, compute="bf16")[:1])
 
 
 @needs_tiles
