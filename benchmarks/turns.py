@@ -55,12 +55,14 @@ def take_turns(subjects: list[Subject], rounds: int, slot: float = 0.1) -> None:
     """Check every subject, then time it for `slot` seconds in every round.
 
     A slot has three calls at least; the first one of each slot is not counted, since the caches
-    still hold what another subject left.
+    still hold what another subject left. A pause goes before it, so that the threads of the subject
+    before have stopped waiting for work in a loop.
     """
     for subject in subjects:
         subject.check()
     for _ in range(rounds):
         for subject in subjects:
+            time.sleep(0.1)
             subject.run()
             times: list[float] = []
             end = time.perf_counter() + slot
