@@ -21,6 +21,8 @@ SHAPES = [  # rows, outputs, inputs: around the sizes of a line, a block and the
     (4, 31, 65),
     (5, 40, 127),
     (16, 33, 400),
+    (17, 20, 600),
+    (50, 33, 300),
 ]
 
 
@@ -93,13 +95,28 @@ def test_infinite_and_nan_values_stay_in_their_rows():
     assert np.array_equal(y[rest], clean[rest])
 
 
-def test_many_rows_and_gradients_take_int16():
+@pytest.mark.parametrize("format", ["int8", "int4", "nf4"])
+def test_many_rows_have_the_bits_of_few(format):
+    """Enough rows for several tasks, the last of them not a whole block."""
+    rng = np.random.default_rng(5)
+    w, x, residual = normal(rng, 70, 1100), normal(rng, 501, 1100), normal(rng, 501, 70)
+    a, b = normal(rng, 3, 1100), normal(rng, 70, 3)
+    args = packed(w, format, 64), None
+
+    def product(rows: slice) -> np.ndarray:
+        x_part, added = x[rows], residual[rows]
+        return _core.linear_forward(x_part, *args, added, a, b, compute="int8")[0]
+
+    whole = product(slice(None))
+    for begin in range(0, 501, 11):
+        rows = slice(begin, begin + 11)
+        assert np.array_equal(product(rows), whole[rows])
+
+
+def test_gradients_take_int16():
     rng = np.random.default_rng(4)
-    w = normal(rng, 40, 100)
-    x, dy = normal(rng, 17, 100), normal(rng, 5, 40)
+    w, dy = normal(rng, 40, 100), normal(rng, 5, 40)
     q = lb.quantize(w, "nf4")
-    assert np.array_equal(lb.linear(x, q, compute="int8"), lb.linear(x, q, compute="int16"))
-    assert not np.array_equal(lb.linear(x[:16], q, compute="int8"), lb.linear(x[:16], q))
     back = [
         _core.linear_backward(dy, None, None, q._packed, compute=name)[0]
         for name in ("int8", "int16")

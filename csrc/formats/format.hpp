@@ -4,8 +4,8 @@
 //   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
 //           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
 //           decode<first>(line, out): four columns from first on, still without their scale
-//           integers<first>(line) -> I32: the same four as signed bytes -127..127, which stand for
-//           themselves times kIntegerUnit
+//           integers<first>(line) -> SignedBytes or Nibbles: the same four as integers, which
+//           stand for themselves times kIntegerUnit
 #pragma once
 
 #include "formats/bf16.hpp"

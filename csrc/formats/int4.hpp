@@ -7,9 +7,6 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-inline constexpr int8_t kInt4Integers[16] = {-8, -7, -6, -5, -4, -3, -2, -1,
-                                             0,  1,  2,  3,  4,  5,  6,  7};
-
 struct Int4 {
   static constexpr int kColumnsPerLine = 8;
   static constexpr int kBits = 4;
@@ -32,11 +29,10 @@ struct Int4 {
     out[2] = value<first + 16>(line);
     out[3] = value<first + 24>(line);
   }
-  Bytes16 integer_levels = load_bytes16(kInt4Integers);
   static constexpr float kIntegerUnit = 1.0f;
   template <int first>
-  I32 integers(I32 line) const {
-    return lookup_i8(integer_levels, shift_right<first>(line) & set1i(0x0f0f0f0f));
+  Nibbles integers(I32 line) const {
+    return {shift_right<first>(line) & set1i(0x0f0f0f0f)};
   }
 
  private:

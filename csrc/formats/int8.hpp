@@ -32,8 +32,8 @@ struct Int8 {
   }
   static constexpr float kIntegerUnit = 1.0f;
   template <int first>
-  I32 integers(I32 line) const {
-    return line;
+  SignedBytes integers(I32 line) const {
+    return signed_bytes(line);
   }
 
  private:

@@ -68,8 +68,8 @@ struct Nf4 {
   Bytes16 integer_levels = load_bytes16(kNf4Integers);
   static constexpr float kIntegerUnit = 1.0f / 127.0f;
   template <int first>
-  I32 integers(I32 line) const {
-    return lookup_i8(integer_levels, shift_right<first>(line) & set1i(0x0f0f0f0f));
+  SignedBytes integers(I32 line) const {
+    return signed_bytes(lookup_i8(integer_levels, shift_right<first>(line) & set1i(0x0f0f0f0f)));
   }
 
  private:

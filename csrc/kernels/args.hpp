@@ -79,22 +79,27 @@ struct PackInt16Args {
 };
 
 // Rows of x as signed bytes, with a scale for each row and each `block` columns; zero from the last
-// column to the next multiple of 16.
+// column to the next multiple of 16. As many rows as the kernel multiplies together lie together:
+// four columns of each, then the next four, so that a product reads one stream.
 struct Int8Rows {
-  const int8_t* codes = nullptr;  // [rows, stride]
-  const float* scales = nullptr;  // [rows, blocks]
+  const int8_t* codes = nullptr;    // [groups of rows][stride / 4][rows of a group][4]
+  const float* scales = nullptr;    // [groups of rows][blocks][rows of a group]
+  const int32_t* starts = nullptr;  // the same: what sums begin with to be right in the end
   int64_t stride = 0;
-  int64_t block = 0;   // a multiple of 16, or at least the columns
+  int64_t block = 0;  // a multiple of 16, or at least the columns
   int64_t blocks = 0;
 };
 
-// Rows [row_begin, row_end) of x to Int8Rows.
+// Rows [16 block_begin, 16 block_end) of x to Int8Rows, for products with weights in `format`. Room
+// for whole blocks of 16 rows.
 struct PackInt8Args {
   MatrixView<const float> x;
+  Format format;
   int8_t* codes;
   float* scales;
+  int32_t* starts;
   int64_t stride, block, blocks;
-  int64_t row_begin, row_end;
+  int64_t block_begin, block_end;
 };
 
 // One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
@@ -103,13 +108,13 @@ struct Product {
   WeightView weight;                // [N, depth], or [depth, N] when transposed
   const uint16_t* tiles = nullptr;  // x as pack_tiles leaves it; matmul_tiles reads only these
   Int16Rows int16 = {};             // x as pack_int16 leaves it; matmul_int16 reads only these
-  Int8Rows int8 = {};               // x as pack_int8 leaves it; matmul_few_int8 reads only these
+  Int8Rows int8 = {};               // x as pack_int8 leaves it; matmul_int8 reads only these
 };
 
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
 // columns. Each element of y is summed by one call in the order of the depth, so the result does
 // not depend on how the ranges are cut. matmul_tiles rounds x and W to bfloat16 first and wants
-// row_begin to be a multiple of 32.
+// row_begin to be a multiple of 32; matmul_int8 wants a multiple of 16.
 struct MatmulArgs {
   Product first;
   Product second;  // the low-rank part; x.data is null when there is none

@@ -41,15 +41,18 @@ Sums<rows> start_sums(const MatmulArgs& a, int64_t row, int64_t panel) {
   return sums;
 }
 
+// Decodes the low-rank part's panel, if there is one, for finish_sums.
+inline void read_low_rank(const MatmulArgs& a, int64_t panel) {
+  if (a.second.x) read_panel(a.second.weight, panel, 0, a.second.x.cols, a.scratch);
+}
+
 // Adds the low-rank part and writes.
 template <int rows>
 void finish_sums(const MatmulArgs& a, int64_t row, int64_t panel, Sums<rows>& sums) {
   const MatrixView<const float>& x = a.second.x;
-  if (x) {
-    read_panel(a.second.weight, panel, 0, x.cols, a.scratch);
+  if (x)
     for (int64_t k = 0; k < x.cols; ++k)
       sums.add(x.row(row) + k, x.stride, load(a.scratch + k * kLanes));
-  }
   for (int r = 0; r < rows; ++r)
     store_first(a.y.row(row + r) + panel * kLanes, sums.of[r] * set1(a.scale), lanes_of(a, panel));
 }

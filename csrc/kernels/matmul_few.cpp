@@ -55,7 +55,10 @@ void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
   for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
   const MatrixView<const float>& x = a.first.x;
   add_weights<Packed, rows, panels>(a.first.weight, panel, x.row(row), x.stride, sums);
-  for (int p = 0; p < panels; ++p) finish_sums(a, row, panel + p, sums[p]);
+  for (int p = 0; p < panels; ++p) {
+    read_low_rank(a, panel + p);
+    finish_sums(a, row, panel + p, sums[p]);
+  }
 }
 
 // All rows of one panel, most at a time.

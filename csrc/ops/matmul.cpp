@@ -18,11 +18,12 @@ constexpr int64_t kManyRows = 32;
 // panel that all of them use is as fast.
 constexpr int64_t kFewRows = 4;
 
-// The same with x in 8-bit integers: their panels are not worth it before int16's are.
-constexpr int64_t kFewRowsInt8 = 16;
-
 // Columns of x that share a scale in int8, at most.
-constexpr int64_t kInt8Block = 64;
+constexpr int64_t kInt8Block = 256;
+
+// Bytes of a task's rows of x in int8, which are read again for every panel: they stay in the
+// second-level cache beside the panel's codes.
+constexpr int64_t kInt8TaskBytes = 256 * 1024;
 
 // Rows of a task at most: its part of x and y stays in the second-level cache from one stretch of
 // the depth to the next.
@@ -37,22 +38,22 @@ constexpr int64_t kSharedRows = 192;
 constexpr int64_t kPackedRows = 192;
 
 // Into how many parts the rows are cut, so that every thread has its own, or some tasks at least.
-int64_t row_parts(int64_t rows, int64_t groups, int64_t depth) {
+int64_t row_parts(int64_t rows, int64_t groups, int64_t most) {
   const int64_t threads = get_num_threads();
-  const int64_t most = depth > kMatmulDepth ? kTaskRows : 4 * kTaskRows;
   return std::max<int64_t>(
       {1, std::min(threads, rows / kSharedRows), 3 * threads / groups, ceil_div(rows, most)});
 }
 
 // Cuts a product into tasks, four panels wide. A task's rows are a multiple of what the kernel
-// keeps in its cache.
+// keeps in its cache, and about `most_rows` at most.
 template <class Kernel>
-void run(const MatmulArgs& args, int64_t row_unit, int64_t scratch_size, Kernel kernel) {
+void run(const MatmulArgs& args, int64_t row_unit, int64_t most_rows, int64_t scratch_size,
+         Kernel kernel) {
   const int64_t panels = ceil_div(args.y.cols, 16);
   const int64_t groups = ceil_div(panels, kMatmulPanels);
   const int64_t rows = args.y.rows;
   if (rows == 0 || panels == 0) return;
-  const int64_t parts = row_parts(rows, groups, args.first.x.cols);
+  const int64_t parts = row_parts(rows, groups, most_rows);
   const int64_t row_step = std::max<int64_t>(row_unit, round_up(ceil_div(rows, parts), row_unit));
   const int64_t row_tasks = ceil_div(rows, row_step);
   const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(args.y.cols) *
@@ -89,6 +90,15 @@ void run_few(const MatmulArgs& args, Kernel kernel) {
   });
 }
 
+template <class Kernel>
+void multiply_int8(const MatmulArgs& args, Kernel kernel) {
+  const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / args.first.int8.stride);
+  if (args.y.rows <= most_rows)
+    run_few(args, kernel);
+  else
+    run(args, 16, most_rows, args.second.x.cols * 16, kernel);
+}
+
 bool takes_few(const MatmulArgs& args) {
   return args.y.rows <= kFewRows && !args.transposed &&
          format_info(args.first.weight.format).packed;
@@ -109,7 +119,7 @@ Compute choose_compute(const char* function, const std::string& name, int64_t ro
   if (name == "int8") {
     check(format_info(format).packed, function, ": compute=\"int8\" needs a weight in int8, int4 or"
           " nf4, and this one is ", format_info(format).name, "; quantize it, or use \"auto\"");
-    return rows <= kFewRowsInt8 ? Compute::int8 : Compute::int16;
+    return Compute::int8;
   }
   check(name == "bf16", function, ": compute=\"", name,
         "\" is not known; use \"auto\", \"fp32\", \"int16\", \"int8\" or \"bf16\"");
@@ -131,7 +141,7 @@ PackedRows::PackedRows(MatrixView<const float> x, Compute compute, const WeightV
     pack_int16(along);
     return;
   }
-  if (compute == Compute::int8) pack_int8(weight.group_size);
+  if (compute == Compute::int8) pack_int8(weight);
   if (compute == Compute::bf16 && kernels().pack_tiles) pack_tiles();
   if (!along) return;
   MatmulArgs args = *along;
@@ -166,15 +176,17 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
   });
 }
 
-void PackedRows::pack_int8(int64_t group_size) {
+void PackedRows::pack_int8(const WeightView& weight) {
   const KernelTable& table = kernels();
-  const int64_t block = std::min(group_size, kInt8Block), stride = round_up(x_.cols, 16);
-  const int64_t blocks = ceil_div(x_.cols, block);
-  bytes_ = take<int8_t>(x_.rows * stride);
-  scales_ = take<float>(x_.rows * blocks);
-  int8_ = {bytes_.get(), scales_.get(), stride, block, blocks};
-  parallel_for(x_.rows, ceil_div(16384, stride), [&](int64_t begin, int64_t end) {
-    table.pack_int8({x_, bytes_.get(), scales_.get(), stride, block, blocks, begin, end});
+  const int64_t block = std::min(weight.group_size, kInt8Block), stride = round_up(x_.cols, 16);
+  const int64_t blocks = ceil_div(x_.cols, block), rows = round_up(x_.rows, 16);
+  bytes_ = take<int8_t>(rows * stride);
+  scales_ = take<float>(rows * blocks);
+  starts_ = take<int32_t>(rows * blocks);
+  int8_ = {bytes_.get(), scales_.get(), starts_.get(), stride, block, blocks};
+  parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
+    table.pack_int8({x_, weight.format, bytes_.get(), scales_.get(), starts_.get(), stride, block,
+                     blocks, begin, end});
   });
 }
 
@@ -185,12 +197,13 @@ Product PackedRows::times(const WeightView& weight) const {
 void matmul(MatmulArgs args, Compute compute) {
   const KernelTable& table = kernels();
   const int64_t second_depth = args.second.x.cols;
+  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kTaskRows : 4 * kTaskRows;
   if (compute == Compute::int16 && args.first.int16.codes) {
-    run(args, 48, matmul_int16_scratch(second_depth), table.matmul_int16);
+    run(args, 48, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
     return;
   }
   if (compute == Compute::int8 && args.first.int8.codes) {
-    run_few(args, table.matmul_few_int8);
+    multiply_int8(args, table.matmul_int8);
     return;
   }
   if (compute == Compute::fp32 && takes_few(args)) {
@@ -198,7 +211,7 @@ void matmul(MatmulArgs args, Compute compute) {
     return;
   }
   if (compute != Compute::bf16 || !table.matmul_tiles) {
-    run(args, 48, matmul_scratch(second_depth), table.matmul);
+    run(args, 48, most_rows, matmul_scratch(second_depth), table.matmul);
     return;
   }
   std::optional<PackedRows> first, second;
@@ -208,7 +221,7 @@ void matmul(MatmulArgs args, Compute compute) {
   };
   pack(args.first, first);
   pack(args.second, second);
-  run(args, 32, matmul_tiles_scratch(second_depth), table.matmul_tiles);
+  run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
 }
 
 }  // namespace lowbit::ops

@@ -25,6 +25,12 @@ inline __m256i first(int n) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
 }
+// Nothing happens here, but GCC no longer adds products of several calls to each other first, which
+// takes registers that a tile of sums does not have.
+template <class Sum>
+inline void keep(Sum& sum) {
+  __asm__("" : "+x"(sum.lo), "+x"(sum.hi));
+}
 }  // namespace detail
 
 inline F32 set1(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
@@ -146,9 +152,7 @@ inline void store_i16(int16_t* p, I32 v) {
 inline constexpr bool kFastPairs = true;
 inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
   sum = sum + I32{_mm256_madd_epi16(a.lo, b.lo), _mm256_madd_epi16(a.hi, b.hi)};
-  // Nothing happens here, but GCC no longer adds products of several calls to each other first,
-  // which takes registers that a tile of sums does not have.
-  __asm__("" : "+x"(sum.lo), "+x"(sum.hi));
+  detail::keep(sum);
   return sum;
 }
 
@@ -210,15 +214,53 @@ inline Bytes16 load_bytes16(const int8_t* values) {
 inline I32 lookup_i8(Bytes16 table, I32 index) {
   return {_mm256_shuffle_epi8(table.twice, index.lo), _mm256_shuffle_epi8(table.twice, index.hi)};
 }
-// vpmaddubsw wants one side without sign: |a| times b with the sign of a. Two products of at most
-// 127 * 127 fit 16 bits.
-inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  const auto dot = [&](__m256i x, __m256i y) {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
-    return _mm256_madd_epi16(pairs, ones);
+// vpmaddubsw multiplies bytes without sign by signed ones and saturates sums of two in 16 bits.
+// Signed bytes become |w| times x with the sign of w; two products of at most 127 * 127 fit.
+// Nibbles are small enough to stay in 16 bits for eight steps: 16 * 15 * 127 < 2^15.
+struct SignedBytes { I32 bytes, magnitude; };
+struct Nibbles { I32 bytes; };
+struct PairSum { __m256i lo, hi; };
+inline SignedBytes signed_bytes(I32 bytes) {
+  return {bytes, {_mm256_abs_epi8(bytes.lo), _mm256_abs_epi8(bytes.hi)}};
+}
+namespace detail {
+template <class Weights> struct SumOf { using Type = I32; };
+template <> struct SumOf<Nibbles> { using Type = PairSum; };
+inline __m256i add_neighbours(__m256i pairs) {
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+}  // namespace detail
+template <class Weights>
+using Sum = typename detail::SumOf<Weights>::Type;
+template <class Weights>
+inline constexpr int kExcess = 0;
+template <>
+inline constexpr int kExcess<Nibbles> = 8;
+template <class Weights>
+inline constexpr int64_t kSteps = 1 << 20;
+template <>
+inline constexpr int64_t kSteps<Nibbles> = 8;
+template <class Weights>
+inline Sum<Weights> no_sum() {
+  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+inline I32 add_products(I32 sum, SignedBytes w, I32 x) {
+  const auto dot = [](__m256i bytes, __m256i magnitude, __m256i y) {
+    return detail::add_neighbours(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(y, bytes)));
   };
-  return sum + I32{dot(a.lo, b.lo), dot(a.hi, b.hi)};
+  sum = sum + I32{dot(w.bytes.lo, w.magnitude.lo, x.lo), dot(w.bytes.hi, w.magnitude.hi, x.hi)};
+  detail::keep(sum);
+  return sum;
+}
+inline PairSum add_products(PairSum sum, Nibbles w, I32 x) {
+  sum = {_mm256_add_epi16(sum.lo, _mm256_maddubs_epi16(w.bytes.lo, x.lo)),
+         _mm256_add_epi16(sum.hi, _mm256_maddubs_epi16(w.bytes.hi, x.hi))};
+  detail::keep(sum);
+  return sum;
+}
+inline I32 widen(I32 sum) { return sum; }
+inline I32 widen(PairSum sum) {
+  return {detail::add_neighbours(sum.lo), detail::add_neighbours(sum.hi)};
 }
 
 inline float reduce_add(F32 v) {

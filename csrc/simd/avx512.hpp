@@ -122,12 +122,31 @@ inline Bytes16 load_bytes16(const int8_t* values) {
 inline I32 lookup_i8(Bytes16 table, I32 index) {
   return {_mm512_shuffle_epi8(table.four_times, index.v)};
 }
-// vpdpbusd wants one side without sign: |a| times b with the sign of a.
-inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
-  const __m512i turned =
-      _mm512_mask_sub_epi8(b.v, _mm512_movepi8_mask(a.v), _mm512_setzero_si512(), b.v);
-  return {_mm512_dpbusd_epi32(sum.v, _mm512_abs_epi8(a.v), turned)};
+// vpdpbusd wants the weights without sign: 128 is added to each, and counts as excess.
+struct SignedBytes { __m512i bytes; };
+struct Nibbles { I32 bytes; };
+inline SignedBytes signed_bytes(I32 bytes) {
+  return {_mm512_xor_si512(bytes.v, _mm512_set1_epi8(-128))};
 }
+template <class Weights>
+using Sum = I32;
+template <class Weights>
+inline constexpr int kExcess = 128;
+template <>
+inline constexpr int kExcess<Nibbles> = 8;
+template <class Weights>
+inline constexpr int64_t kSteps = 1 << 20;
+template <class Weights>
+inline I32 no_sum() {
+  return set1i(0);
+}
+inline I32 add_products(I32 sum, SignedBytes w, I32 x) {
+  return {_mm512_dpbusd_epi32(sum.v, w.bytes, x.v)};
+}
+inline I32 add_products(I32 sum, Nibbles w, I32 x) {
+  return {_mm512_dpbusd_epi32(sum.v, w.bytes.v, x.v)};
+}
+inline I32 widen(I32 sum) { return sum; }
 
 inline float reduce_add(F32 v) {
   const __m256 eight =

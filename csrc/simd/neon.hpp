@@ -211,14 +211,31 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
     return vreinterpretq_s32_s8(vqtbl1q_s8(table.bytes, vreinterpretq_u8_s32(index.q[i])));
   });
 }
-inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+struct SignedBytes { I32 bytes; };
+struct Nibbles { I32 bytes; };
+inline SignedBytes signed_bytes(I32 bytes) { return {bytes}; }
+template <class Weights>
+using Sum = I32;
+template <class Weights>
+inline constexpr int kExcess = 0;
+template <>
+inline constexpr int kExcess<Nibbles> = 8;
+template <class Weights>
+inline constexpr int64_t kSteps = 1 << 20;
+template <class Weights>
+inline I32 no_sum() {
+  return set1i(0);
+}
+template <class Weights>
+inline I32 add_products(I32 sum, Weights w, I32 x) {
   return detail::each<I32>([&](int i) {
-    const int8x16_t x = vreinterpretq_s8_s32(a.q[i]), y = vreinterpretq_s8_s32(b.q[i]);
-    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)));
-    const int32x4_t high = vpaddlq_s16(vmull_high_s8(x, y));
+    const int8x16_t a = vreinterpretq_s8_s32(w.bytes.q[i]), b = vreinterpretq_s8_s32(x.q[i]);
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+    const int32x4_t high = vpaddlq_s16(vmull_high_s8(a, b));
     return vaddq_s32(sum.q[i], vpaddq_s32(low, high));
   });
 }
+inline I32 widen(I32 sum) { return sum; }
 
 inline float reduce_add(F32 v) {
   const float32x4_t four =

@@ -188,14 +188,32 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
     return static_cast<int32_t>(out);
   });
 }
-inline I32 add_quad_products(I32 sum, I32 a, I32 b) {
+struct SignedBytes { I32 bytes; };
+struct Nibbles { I32 bytes; };
+inline SignedBytes signed_bytes(I32 bytes) { return {bytes}; }
+template <class Weights>
+using Sum = I32;
+template <class Weights>
+inline constexpr int kExcess = 0;
+template <>
+inline constexpr int kExcess<Nibbles> = 8;
+template <class Weights>
+inline constexpr int64_t kSteps = 1 << 20;
+template <class Weights>
+inline I32 no_sum() {
+  return set1i(0);
+}
+template <class Weights>
+inline I32 add_products(I32 sum, Weights w, I32 x) {
   return detail::each<I32>([&](int i) {
     int32_t total = sum.lane[i];
     for (int shift = 0; shift < 32; shift += 8)
-      total += static_cast<int8_t>(a.lane[i] >> shift) * static_cast<int8_t>(b.lane[i] >> shift);
+      total +=
+          static_cast<int8_t>(w.bytes.lane[i] >> shift) * static_cast<int8_t>(x.lane[i] >> shift);
     return total;
   });
 }
+inline I32 widen(I32 sum) { return sum; }
 
 // The tree of the vector code: halves of 8, then 4, then 2, then 1.
 inline float reduce_add(F32 v) {

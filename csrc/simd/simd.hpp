@@ -24,8 +24,12 @@
 //                                 its table, load_byte_table(p), is a ByteTable16
 //   lookup_i8(table, i)           table[byte] for each of the 64 bytes, which are 0..15, of a table
 //                                 of 16 signed bytes: Bytes16, load_bytes16(p)
-//   add_quad_products(sum, i, j)  sum + the products of the four signed bytes of each lane, which
-//                                 are -127..127
+//   SignedBytes, Nibbles          four weights a lane: signed_bytes(i) of bytes -127..127, and
+//                                 Nibbles{i} of bytes 0..15 that stand for -8..7
+//   add_products(sum, w, j)       adds the products of the weights with the signed bytes of j,
+//                                 -127..127, and kExcess<W> times each byte of j. sum is a Sum<W>,
+//                                 begun with no_sum<W>(); widen(sum) makes it an I32 after
+//                                 kSteps<W> calls at most
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators

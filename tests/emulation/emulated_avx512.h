@@ -163,21 +163,10 @@ LOWBIT_EMULATED __m512i mm512_shuffle_epi8(__m512i a, __m512i index) {
   for (int h = 0; h < 2; ++h) out.half[h] = _mm256_shuffle_epi8(x.half[h], y.half[h]);
   return out.whole;
 }
-LOWBIT_EMULATED __m512i mm512_abs_epi8(__m512i a) {
-  Words x{a};
-  for (int h = 0; h < 2; ++h) x.half[h] = _mm256_abs_epi8(x.half[h]);
-  return x.whole;
-}
-LOWBIT_EMULATED __mmask64 mm512_movepi8_mask(__m512i a) {
-  const Words x{a};
-  const auto mask = [&](int h) { return uint64_t(uint32_t(_mm256_movemask_epi8(x.half[h]))); };
-  return mask(0) | mask(1) << 32;
-}
-LOWBIT_EMULATED __m512i mm512_mask_sub_epi8(__m512i other, __mmask64 mask, __m512i a, __m512i b) {
-  Bytes out{other};
-  const Bytes x{a}, y{b};
-  for (int i = 0; i < 64; ++i)
-    if ((mask >> i) & 1) out.lane[i] = static_cast<int8_t>(x.lane[i] - y.lane[i]);
+LOWBIT_EMULATED __m512i mm512_xor_si512(__m512i a, __m512i b) { return a ^ b; }
+LOWBIT_EMULATED __m512i mm512_set1_epi8(char value) {
+  Bytes out;
+  for (int8_t& lane : out.lane) lane = value;
   return out.whole;
 }
 // Unsigned bytes of a times signed bytes of b, four to a lane.
@@ -221,16 +210,14 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   LOWBIT_CALL(mm512_cmp_ps_mask)<predicate>(a, b)
 #undef _mm512_cvtsepi32_epi16
 #define _mm512_cvtsepi32_epi16 LOWBIT_CALL(mm512_cvtsepi32_epi16)
-#undef _mm512_abs_epi8
-#define _mm512_abs_epi8 LOWBIT_CALL(mm512_abs_epi8)
 #undef _mm512_broadcast_i32x4
 #define _mm512_broadcast_i32x4 LOWBIT_CALL(mm512_broadcast_i32x4)
+#undef _mm512_xor_si512
+#define _mm512_xor_si512 LOWBIT_CALL(mm512_xor_si512)
+#undef _mm512_set1_epi8
+#define _mm512_set1_epi8 LOWBIT_CALL(mm512_set1_epi8)
 #undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32 LOWBIT_CALL(mm512_dpbusd_epi32)
-#undef _mm512_mask_sub_epi8
-#define _mm512_mask_sub_epi8 LOWBIT_CALL(mm512_mask_sub_epi8)
-#undef _mm512_movepi8_mask
-#define _mm512_movepi8_mask LOWBIT_CALL(mm512_movepi8_mask)
 #undef _mm512_shuffle_epi8
 #define _mm512_shuffle_epi8 LOWBIT_CALL(mm512_shuffle_epi8)
 #undef _mm512_dpwssd_epi32

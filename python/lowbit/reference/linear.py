@@ -113,7 +113,7 @@ def round_int16(x: np.ndarray, depth: int = 384) -> tuple[np.ndarray, np.ndarray
     return codes, scales
 
 
-def round_int8(x: np.ndarray, block: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def round_int8(x: np.ndarray, block: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """Rows as 8-bit integers: how compute="int8" sees the input of a product.
 
     Each row is cut into blocks of `block` columns, and each block is scaled to the largest value
@@ -171,7 +171,7 @@ def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
     >>> linear_int8(np.array([[3.0, 1.0]], np.float32), w).round(2).tolist()
     [[2.01]]
     """
-    block = min(w.group_size, 64)
+    block = min(w.group_size, 256)
     codes, x_scales = round_int8(x, block)
     integers, unit = w.codes.astype(np.int64), 1.0
     if w.format == "int4":

@@ -1,0 +1,166 @@
+// Rows of x in 8-bit integers times packed codes that are never made floats: four products for each
+// lane of one instruction. The low-rank part, bias and residual stay in float32.
+//
+// Each row of x is rounded block by block, with a scale of its own for every block: the columns of
+// a weight's group, or as many as ops say. The sum of a block is an exact integer, so the same bits
+// come out on every instruction set. Codes are unpacked in registers on their way to the sums of a
+// few rows; unpacking takes less than going through memory once more.
+#include <cstring>
+
+#include "formats/format.hpp"
+#include "formats/scales.hpp"
+#include "kernels/few.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+namespace {
+
+constexpr float kLargest = 127.0f;
+// Blocks of smaller values count as zero; their inverse would not be finite.
+constexpr float kTiny = 1e-30f;
+
+// Where the bytes of one row go: four of them every `kMostRows` times four.
+void store_row(const int32_t (&codes)[kLanes], int8_t* out) {
+  int8_t bytes[kLanes];
+  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<int8_t>(codes[i]);
+  for (int i = 0; i < kLanes; i += 4) std::memcpy(out + i * kMostRows, bytes + i, 4);
+}
+
+// One row and block; returns the sum of the bytes.
+int32_t pack_block(const float* x, int64_t count, int8_t* codes, float* scale) {
+  const auto load_at = [&](int64_t k) {
+    const int64_t left = count - k;
+    return left >= kLanes ? load(x + k) : load_first(x + k, static_cast<int>(left));
+  };
+  F32 most = zero(), nothing = zero();  // nothing: NaN when a value is infinite or NaN
+  for (int64_t k = 0; k < count; k += kLanes) {
+    most = max(abs(load_at(k)), most);
+    nothing = fma(load_at(k), zero(), nothing);
+  }
+  const F32 largest = set1(reduce_max(most));
+  const F32 inverse = select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
+  I32 total = set1i(0);
+  int32_t lanes[kLanes];
+  for (int64_t k = 0; k < count; k += kLanes) {
+    const I32 code = to_int(load_at(k) * inverse);
+    store_i32(lanes, code);
+    store_row(lanes, codes + k * kMostRows);
+    total = total + code;
+  }
+  const F32 bad = set1(reduce_add(nothing));
+  store_first(scale, largest * set1(1.0f / kLargest) + bad, 1);
+  store_i32(lanes, total);
+  int32_t sum = 0;
+  for (int32_t lane : lanes) sum += lane;
+  return sum;
+}
+
+// What one line of codes becomes for the products.
+template <class Packed>
+using WeightsOf = decltype(Packed().template integers<0>(I32()));
+
+// The columns of one line, four at a time, for all rows.
+template <class Packed, int rows, class Part, int first = 0>
+[[gnu::always_inline]] inline void add_line(const Packed& format, I32 line, const int8_t* x,
+                                            Part (&part)[rows]) {
+  const auto weights = format.template integers<first>(line);
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+    int32_t four;
+    std::memcpy(&four, x + first * kMostRows + 4 * r, sizeof four);
+    part[r] = add_products(part[r], weights, set1i(four));
+  }
+  if constexpr (first + 4 < Packed::kColumnsPerLine)
+    add_line<Packed, rows, Part, first + 4>(format, line, x, part);
+}
+
+// total += the products of `count` columns.
+template <class Packed, int rows>
+[[gnu::always_inline]] inline void add_block(const Packed& format, const uint8_t* line,
+                                             const int8_t* x, int64_t count, I32 (&total)[rows]) {
+  using Weights = WeightsOf<Packed>;
+  constexpr int64_t kLine = Packed::kColumnsPerLine, kMost = 4 * kSteps<Weights>;
+  while (count > 0) {
+    Sum<Weights> part[rows];
+    for (auto& p : part) p = no_sum<Weights>();
+    const int8_t* stop = x + (count < kMost ? count : kMost) * kMostRows;
+    for (; x < stop; x += kLine * kMostRows, line += 64) {
+      __builtin_prefetch(line + kAhead);
+      add_line(format, load_i32(line), x, part);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) total[r] = total[r] + widen(part[r]);
+    count -= kMost;
+  }
+}
+
+// `row` is the first of a group.
+template <class Packed, int rows>
+void add_weights(const WeightView& w, int64_t panel, const Int8Rows& x, int64_t row,
+                 Sums<rows>& sums) {
+  constexpr int64_t kLine = Packed::kColumnsPerLine;
+  const Packed format;
+  const uint8_t* line = w.lines(panel, kLine);
+  const int8_t* codes = x.codes + row * x.stride;
+  const float* x_scales = x.scales + row * x.blocks;
+  const int32_t* starts = x.starts + row * x.blocks;
+  F32 scale = zero();
+  for (int64_t k = 0, group = 0; k < w.cols;) {
+    if (k == group * w.group_size)
+      scale = load_scales(w, panel, group++) * set1(Packed::kIntegerUnit);
+    const int64_t left = w.cols - k, count = left < x.block ? left : x.block;
+    I32 total[rows];
+    for (int r = 0; r < rows; ++r) total[r] = set1i(starts[r]);
+    add_block(format, line, codes, count, total);
+    for (int r = 0; r < rows; ++r)
+      sums.of[r] = fma(to_float(total[r]), scale * set1(x_scales[r]), sums.of[r]);
+    k += count;
+    line += ceil_div(count, kLine) * 64;
+    codes += count * kMostRows, x_scales += kMostRows, starts += kMostRows;
+  }
+}
+
+// `count` rows of one panel, 1 to `rows`.
+template <class Packed, int rows>
+void multiply_tile(const MatmulArgs& a, int64_t panel, int64_t row, int64_t count) {
+  if constexpr (rows > 1)
+    if (count < rows) return multiply_tile<Packed, rows - 1>(a, panel, row, count);
+  Sums<rows> sums = start_sums<rows>(a, row, panel);
+  add_weights<Packed, rows>(a.first.weight, panel, a.first.int8, row, sums);
+  finish_sums(a, row, panel, sums);
+}
+
+}  // namespace
+
+void pack_int8(const PackInt8Args& a) noexcept {
+  visit(a.format, [&](auto tag) {
+    using Packed = typename decltype(tag)::type;
+    if constexpr (tag.packed) {
+      const int64_t end = 16 * a.block_end < a.x.rows ? 16 * a.block_end : a.x.rows;
+      for (int64_t row = 16 * a.block_begin; row < end; ++row) {
+        const int64_t place = row % kMostRows, group = row - place;
+        int8_t* codes = a.codes + group * a.stride + 4 * place;
+        for (int64_t i = 0; i < a.blocks; ++i) {
+          const int64_t k = i * a.block, left = a.x.cols - k;
+          const int64_t at = group * a.blocks + i * kMostRows + place;
+          a.starts[at] = -kExcess<WeightsOf<Packed>> *
+                         pack_block(a.x.row(row) + k, left < a.block ? left : a.block,
+                                    codes + k * kMostRows, a.scales + at);
+        }
+      }
+    }
+  });
+}
+
+void matmul_int8(const MatmulArgs& a) noexcept {
+  visit(a.first.weight.format, [&](auto tag) {
+    using Packed = typename decltype(tag)::type;
+    if constexpr (tag.packed)
+      for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
+        read_low_rank(a, panel);
+        for (int64_t row = a.row_begin; row < a.row_end; row += kMostRows)
+          multiply_tile<Packed, kMostRows>(a, panel, row, a.row_end - row);
+      }
+  });
+}
+
+}  // namespace lowbit::LOWBIT_ISA
