@@ -25,21 +25,17 @@ struct Span {
 // The right operand of a Segment.
 struct Panels {
   const float* data;
-  int64_t stride;        // from one depth to the next
   int64_t panel_stride;  // from one panel to the next
 };
 
-// Panels [begin, begin + count) for depths [k, stop), decoded into `buffer`, or where they lie when
-// floats can be read in place.
-inline Panels get_panels(const WeightView& w, bool transposed, int64_t begin, int64_t count,
+// Panels [begin, begin + count) for depths [k, stop), decoded into `buffer`. Floats that lie right
+// already are copied, too: their rows are pages apart, and a power of two apart at worst.
+inline Panels read_panels(const WeightView& w, bool transposed, int64_t begin, int64_t count,
                          int64_t k, int64_t stop, float* buffer) {
-  const bool whole = (begin + count) * kLanes <= w.cols;
-  if (transposed && w.format == Format::fp32 && whole)
-    return {static_cast<const float*>(w.data) + k * w.stride + begin * kLanes, w.stride, kLanes};
   const int64_t panel_stride = round_up(stop - k, 16) * kLanes;
   for (int64_t p = 0; p < count; ++p)
     read_panel(w, transposed, begin + p, k, stop, buffer + p * panel_stride);
-  return {buffer, kLanes, panel_stride};
+  return {buffer, panel_stride};
 }
 
 // `Main` is the first product's arithmetic: Main(args, span, scratch) prepares the panels,
@@ -51,15 +47,15 @@ void multiply_span(const MatmulArgs& a, const Span& span) {
   const bool low_rank = span.last && a.second.x;
   Panels extra{};
   if (low_rank)
-    extra = get_panels(a.second.weight, a.transposed, span.panel, span.count, 0, a.second.x.cols,
-                       a.scratch + Main::kScratch);
+    extra = read_panels(a.second.weight, a.transposed, span.panel, span.count, 0, a.second.x.cols,
+                           a.scratch + Main::kScratch);
   const int64_t column = span.panel * kLanes, left = a.y.cols - column;
   for (int64_t row = a.row_begin; row < a.row_end; row += kBlock) {
     Tile t;
     main.place(t, row);
     if (low_rank)
       t.segments[t.segment_count++] = {a.second.x.row(row), a.second.x.stride,  extra.data,
-                                       extra.stride,        extra.panel_stride, a.second.x.cols};
+                                       kLanes,              extra.panel_stride, a.second.x.cols};
     t.accumulate = !span.first;
     t.bias = a.bias ? a.bias + column : nullptr;
     t.residual = a.residual ? a.residual.row(row) + column : nullptr;
