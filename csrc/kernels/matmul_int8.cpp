@@ -18,13 +18,6 @@ constexpr float kLargest = 127.0f;
 // Blocks of smaller values count as zero; their inverse would not be finite.
 constexpr float kTiny = 1e-30f;
 
-// Where the bytes of one row go: four of them every `kMostRows` times four.
-void store_row(const int32_t (&codes)[kLanes], int8_t* out) {
-  int8_t bytes[kLanes];
-  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<int8_t>(codes[i]);
-  for (int i = 0; i < kLanes; i += 4) std::memcpy(out + i * kMostRows, bytes + i, 4);
-}
-
 // One row and block; returns the sum of the bytes.
 int32_t pack_block(const float* x, int64_t count, int8_t* codes, float* scale) {
   const auto load_at = [&](int64_t k) {
@@ -39,17 +32,17 @@ int32_t pack_block(const float* x, int64_t count, int8_t* codes, float* scale) {
   const F32 largest = set1(reduce_max(most));
   const F32 inverse = select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
   I32 total = set1i(0);
-  int32_t lanes[kLanes];
   for (int64_t k = 0; k < count; k += kLanes) {
     const I32 code = to_int(load_at(k) * inverse);
-    store_i32(lanes, code);
-    store_row(lanes, codes + k * kMostRows);
+    int8_t bytes[kLanes];
+    store_i8(bytes, code);
+    for (int i = 0; i < kLanes; i += 4) std::memcpy(codes + (k + i) * kMostRows, bytes + i, 4);
     total = total + code;
   }
   const F32 bad = set1(reduce_add(nothing));
   store_first(scale, largest * set1(1.0f / kLargest) + bad, 1);
+  int32_t lanes[kLanes], sum = 0;
   store_i32(lanes, total);
-  int32_t sum = 0;
   for (int32_t lane : lanes) sum += lane;
   return sum;
 }

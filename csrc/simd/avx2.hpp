@@ -214,6 +214,15 @@ inline Bytes16 load_bytes16(const int8_t* values) {
 inline I32 lookup_i8(Bytes16 table, I32 index) {
   return {_mm256_shuffle_epi8(table.twice, index.lo), _mm256_shuffle_epi8(table.twice, index.hi)};
 }
+inline void store_i8(int8_t* p, I32 v) {
+  // Both packs work inside 128-bit halves; the permute puts the four quarters in order.
+  const __m256i words = _mm256_packs_epi32(v.lo, v.hi);
+  const __m256i bytes = _mm256_packs_epi16(words, words);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order)));
+}
+
 // vpmaddubsw multiplies bytes without sign by signed ones and saturates sums of two in 16 bits.
 // Signed bytes become |w| times x with the sign of w; two products of at most 127 * 127 fit.
 // Nibbles are small enough to stay in 16 bits for eight steps: 16 * 15 * 127 < 2^15.

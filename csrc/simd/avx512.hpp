@@ -122,6 +122,10 @@ inline Bytes16 load_bytes16(const int8_t* values) {
 inline I32 lookup_i8(Bytes16 table, I32 index) {
   return {_mm512_shuffle_epi8(table.four_times, index.v)};
 }
+inline void store_i8(int8_t* p, I32 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
+}
+
 // vpdpbusd wants the weights without sign: 128 is added to each, and counts as excess.
 struct SignedBytes { __m512i bytes; };
 struct Nibbles { I32 bytes; };

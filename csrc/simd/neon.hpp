@@ -211,6 +211,12 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
     return vreinterpretq_s32_s8(vqtbl1q_s8(table.bytes, vreinterpretq_u8_s32(index.q[i])));
   });
 }
+inline void store_i8(int8_t* p, I32 v) {
+  const int16x8_t low = vmovn_high_s32(vmovn_s32(v.q[0]), v.q[1]);
+  const int16x8_t high = vmovn_high_s32(vmovn_s32(v.q[2]), v.q[3]);
+  vst1q_s8(p, vmovn_high_s16(vmovn_s16(low), high));
+}
+
 struct SignedBytes { I32 bytes; };
 struct Nibbles { I32 bytes; };
 inline SignedBytes signed_bytes(I32 bytes) { return {bytes}; }

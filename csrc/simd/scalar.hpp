@@ -188,6 +188,10 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
     return static_cast<int32_t>(out);
   });
 }
+inline void store_i8(int8_t* p, I32 v) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(v.lane[i]);
+}
+
 struct SignedBytes { I32 bytes; };
 struct Nibbles { I32 bytes; };
 inline SignedBytes signed_bytes(I32 bytes) { return {bytes}; }

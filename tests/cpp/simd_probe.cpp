@@ -59,6 +59,9 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   int16_t words[32];
   store_i16(words, i), store_i16(words + 16, shift_right_signed<12>(j));
   w.add(load_i32(words));
+  int8_t small[64];
+  for (int part = 0; part < 4; ++part) store_i8(small + 16 * part, shift_right_signed<25>(i));
+  w.add(load_i32(small));
   w.add(add_pair_products(i, j, load_i32(words)));
   const I32 codes = i & set1i(0x0f0f0f0f), other = j & set1i(0x0f0f0f0f);
   F32 looked_up[4];

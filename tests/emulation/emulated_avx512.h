@@ -182,6 +182,12 @@ LOWBIT_EMULATED __m256i mm512_cvtepi32_epi16(__m512i a) {
   for (int i = 0; i < 16; ++i) out.lane[i] = static_cast<uint16_t>(in.lane[i]);
   return out.half[0];
 }
+LOWBIT_EMULATED __m128i mm512_cvtepi32_epi8(__m512i a) {
+  const Words in{a};
+  Bytes out{};
+  for (int i = 0; i < 16; ++i) out.lane[i] = static_cast<int8_t>(in.lane[i]);
+  return _mm512_castsi512_si128(out.whole);
+}
 LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   return __builtin_shuffle(table, (Int32x16)index);
 }
@@ -224,6 +230,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_dpwssd_epi32 LOWBIT_CALL(mm512_dpwssd_epi32)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16 LOWBIT_CALL(mm512_cvtepi32_epi16)
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8 LOWBIT_CALL(mm512_cvtepi32_epi8)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps LOWBIT_CALL(mm512_cvtepi32_ps)
 #undef _mm512_cvtepi8_epi32
