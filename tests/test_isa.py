@@ -98,9 +98,9 @@ def products(rng: np.random.Generator, compute: str = "fp32") -> Iterator[Arrays
             yield list(_core.linear_backward(dy, x, xa, weight, a, b, scale=2.0, compute=compute))
 
 
-@case("pack_int8", "matmul_int8")
+@case("pack_int8", "matmul_int8", "matmul_int8_tiles")
 def byte_products(rng: np.random.Generator) -> Iterator[Arrays]:
-    for tokens, outputs, inputs in [(1, 1, 1), (3, 17, 33), (13, 70, 100), (16, 33, 400)]:
+    for tokens, outputs, inputs in [(1, 1, 1), (3, 17, 33), (13, 70, 100), (50, 40, 1200)]:
         x, residual = normal(rng, tokens, inputs), normal(rng, tokens, outputs)
         a, b = normal(rng, 5, inputs), normal(rng, outputs, 5)
         for weight in weights(rng, outputs, inputs):

@@ -78,14 +78,15 @@ struct PackInt16Args {
   int64_t row_begin, row_end;
 };
 
-// Rows of x as signed bytes, with a scale for each row and each `block` columns; zero from the last
-// column to the next multiple of 16. As many rows as the kernel multiplies together lie together:
-// four columns of each, then the next four, so that a product reads one stream.
+// Rows of x as signed bytes, with a scale for each row and each `block` columns; zero beyond the
+// last column. As many rows as the kernel multiplies together lie together: four columns of each,
+// then the next four, so that a product reads one stream; 16 rows and 64 columns of each for tiles.
 struct Int8Rows {
-  const int8_t* codes = nullptr;    // [groups of rows][stride / 4][rows of a group][4]
+  const int8_t* codes = nullptr;    // [groups of rows][stride / columns][rows of a group][columns]
   const float* scales = nullptr;    // [groups of rows][blocks][rows of a group]
   const int32_t* starts = nullptr;  // the same: what sums begin with to be right in the end
-  int64_t stride = 0;
+  bool tiles = false;
+  int64_t stride = 0;  // a multiple of 16, and of 64 for tiles
   int64_t block = 0;  // a multiple of 16, or at least the columns
   int64_t blocks = 0;
 };
@@ -98,6 +99,7 @@ struct PackInt8Args {
   int8_t* codes;
   float* scales;
   int32_t* starts;
+  bool tiles;
   int64_t stride, block, blocks;
   int64_t block_begin, block_end;
 };
@@ -114,7 +116,7 @@ struct Product {
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
 // columns. Each element of y is summed by one call in the order of the depth, so the result does
 // not depend on how the ranges are cut. matmul_tiles rounds x and W to bfloat16 first and wants
-// row_begin to be a multiple of 32; matmul_int8 wants a multiple of 16.
+// row_begin to be a multiple of 32, as does matmul_int8_tiles; matmul_int8 wants a multiple of 16.
 struct MatmulArgs {
   Product first;
   Product second;  // the low-rank part; x.data is null when there is none
@@ -145,6 +147,13 @@ constexpr int64_t kMatmulTileDepth = 512;
 
 inline int64_t matmul_tiles_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulTileDepth + round_up(second_depth, 32)) / 2;
+}
+
+// Depth unpacked at a time by matmul_int8_tiles: four panels of 16 x 1024 bytes are 64 kB.
+constexpr int64_t kMatmulInt8TileDepth = 1024;
+
+inline int64_t matmul_int8_tiles_scratch(int64_t second_depth) {
+  return kMatmulPanels * 16 * (kMatmulInt8TileDepth / 4 + round_up(second_depth, 16));
 }
 
 }  // namespace lowbit

@@ -18,25 +18,43 @@ constexpr float kLargest = 127.0f;
 // Blocks of smaller values count as zero; their inverse would not be finite.
 constexpr float kTiny = 1e-30f;
 
-// One row and block; returns the sum of the bytes.
-int32_t pack_block(const float* x, int64_t count, int8_t* codes, float* scale) {
-  const auto load_at = [&](int64_t k) {
-    const int64_t left = count - k;
-    return left >= kLanes ? load(x + k) : load_first(x + k, static_cast<int>(left));
+// How the bytes of a row are laid out: as Int8Rows says.
+struct Layout {
+  int64_t rows, columns;  // that lie together
+
+  explicit Layout(bool tiles) : rows(tiles ? 16 : kMostRows), columns(tiles ? 64 : 4) {}
+
+  // 16 bytes from column k on; `codes` is where the row begins.
+  void store(const int8_t (&bytes)[kLanes], int64_t k, int8_t* codes) const {
+    const int64_t together = columns < kLanes ? columns : kLanes;
+    for (int64_t i = 0; i < kLanes; i += together) {
+      const int64_t at = k + i;
+      std::memcpy(codes + at / columns * columns * rows + at % columns, bytes + i,
+                  static_cast<size_t>(together));
+    }
+  }
+};
+
+// The block of one row that begins at column k; returns the sum of the bytes.
+int32_t pack_block(const float* x, int64_t k, int64_t count, const Layout& layout, int8_t* codes,
+                   float* scale) {
+  const auto load_at = [&](int64_t i) {
+    const int64_t left = count - i;
+    return left >= kLanes ? load(x + k + i) : load_first(x + k + i, static_cast<int>(left));
   };
   F32 most = zero(), nothing = zero();  // nothing: NaN when a value is infinite or NaN
-  for (int64_t k = 0; k < count; k += kLanes) {
-    most = max(abs(load_at(k)), most);
-    nothing = fma(load_at(k), zero(), nothing);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    most = max(abs(load_at(i)), most);
+    nothing = fma(load_at(i), zero(), nothing);
   }
   const F32 largest = set1(reduce_max(most));
   const F32 inverse = select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
   I32 total = set1i(0);
-  for (int64_t k = 0; k < count; k += kLanes) {
-    const I32 code = to_int(load_at(k) * inverse);
-    int8_t bytes[kLanes];
+  int8_t bytes[kLanes];
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const I32 code = to_int(load_at(i) * inverse);
     store_i8(bytes, code);
-    for (int i = 0; i < kLanes; i += 4) std::memcpy(codes + (k + i) * kMostRows, bytes + i, 4);
+    layout.store(bytes, k + i, codes);
     total = total + code;
   }
   const F32 bad = set1(reduce_add(nothing));
@@ -45,6 +63,21 @@ int32_t pack_block(const float* x, int64_t count, int8_t* codes, float* scale) {
   store_i32(lanes, total);
   for (int32_t lane : lanes) sum += lane;
   return sum;
+}
+
+// One row; `excess` is what a product of its bytes has too much of each.
+void pack_row(const PackInt8Args& a, const Layout& layout, int excess, int64_t row) {
+  const int64_t place = row % layout.rows, group = row - place;
+  int8_t* codes = a.codes + group * a.stride + place * layout.columns;
+  for (int64_t i = 0; i < a.blocks; ++i) {
+    const int64_t k = i * a.block, left = a.x.cols - k;
+    const int64_t at = group * a.blocks + i * layout.rows + place;
+    a.starts[at] = -excess * pack_block(a.x.row(row), k, left < a.block ? left : a.block, layout,
+                                        codes, a.scales + at);
+  }
+  const int8_t nothing[kLanes] = {};
+  for (int64_t k = round_up(a.x.cols, kLanes); k < a.stride; k += kLanes)
+    layout.store(nothing, k, codes);
 }
 
 // What one line of codes becomes for the products.
@@ -128,18 +161,10 @@ void pack_int8(const PackInt8Args& a) noexcept {
   visit(a.format, [&](auto tag) {
     using Packed = typename decltype(tag)::type;
     if constexpr (tag.packed) {
+      const Layout layout(a.tiles);
       const int64_t end = 16 * a.block_end < a.x.rows ? 16 * a.block_end : a.x.rows;
-      for (int64_t row = 16 * a.block_begin; row < end; ++row) {
-        const int64_t place = row % kMostRows, group = row - place;
-        int8_t* codes = a.codes + group * a.stride + 4 * place;
-        for (int64_t i = 0; i < a.blocks; ++i) {
-          const int64_t k = i * a.block, left = a.x.cols - k;
-          const int64_t at = group * a.blocks + i * kMostRows + place;
-          a.starts[at] = -kExcess<WeightsOf<Packed>> *
-                         pack_block(a.x.row(row) + k, left < a.block ? left : a.block,
-                                    codes + k * kMostRows, a.scales + at);
-        }
-      }
+      for (int64_t row = 16 * a.block_begin; row < end; ++row)
+        pack_row(a, layout, kExcess<WeightsOf<Packed>>, row);
     }
   });
 }

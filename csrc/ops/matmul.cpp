@@ -90,13 +90,16 @@ void run_few(const MatmulArgs& args, Kernel kernel) {
   });
 }
 
-template <class Kernel>
-void multiply_int8(const MatmulArgs& args, Kernel kernel) {
+void multiply_int8(const MatmulArgs& args) {
+  const KernelTable& table = kernels();
+  const int64_t rank = args.second.x.cols;
   const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / args.first.int8.stride);
-  if (args.y.rows <= most_rows)
-    run_few(args, kernel);
+  if (args.first.int8.tiles)
+    run(args, 32, most_rows, matmul_int8_tiles_scratch(rank), table.matmul_int8_tiles);
+  else if (args.y.rows <= most_rows)
+    run_few(args, table.matmul_int8);
   else
-    run(args, 16, most_rows, args.second.x.cols * 16, kernel);
+    run(args, 16, most_rows, 16 * rank, table.matmul_int8);
 }
 
 bool takes_few(const MatmulArgs& args) {
@@ -178,15 +181,19 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
 
 void PackedRows::pack_int8(const WeightView& weight) {
   const KernelTable& table = kernels();
-  const int64_t block = std::min(weight.group_size, kInt8Block), stride = round_up(x_.cols, 16);
+  const int64_t block = std::min(weight.group_size, kInt8Block);
+  // A tile takes 64 columns, which must not have several scales.
+  const bool tiles = table.matmul_int8_tiles && x_.rows >= kManyRows &&
+                     (block % 64 == 0 || block == x_.cols);
+  const int64_t stride = round_up(x_.cols, tiles ? 64 : 16);
   const int64_t blocks = ceil_div(x_.cols, block), rows = round_up(x_.rows, 16);
   bytes_ = take<int8_t>(rows * stride);
   scales_ = take<float>(rows * blocks);
   starts_ = take<int32_t>(rows * blocks);
-  int8_ = {bytes_.get(), scales_.get(), starts_.get(), stride, block, blocks};
+  int8_ = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride, block, blocks};
   parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
-    table.pack_int8({x_, weight.format, bytes_.get(), scales_.get(), starts_.get(), stride, block,
-                     blocks, begin, end});
+    table.pack_int8({x_, weight.format, bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
+                     block, blocks, begin, end});
   });
 }
 
@@ -203,7 +210,7 @@ void matmul(MatmulArgs args, Compute compute) {
     return;
   }
   if (compute == Compute::int8 && args.first.int8.codes) {
-    multiply_int8(args, table.matmul_int8);
+    multiply_int8(args);
     return;
   }
   if (compute == Compute::fp32 && takes_few(args)) {

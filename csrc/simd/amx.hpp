@@ -1,5 +1,5 @@
-// AMX: products of bfloat16 tiles, summed in float32. Beside avx512.hpp, for the kernels that only
-// tiles can do; no other instruction set has these functions.
+// AMX: products of tiles of bfloat16, summed in float32, and of bytes, summed in int32. Beside
+// avx512.hpp, for the kernels that only tiles can do; no other instruction set has these functions.
 //
 // All eight tiles have 16 rows of 64 bytes. Two by two of them hold sums, two hold rows of x, two
 // hold columns of the weight:
@@ -22,6 +22,7 @@ namespace lowbit::LOWBIT_ISA {
 
 constexpr int kTileDepths = 32;     // of one step of a tile product
 constexpr int kTileElements = 512;  // bfloat16 values in a tile
+constexpr int kByteTileDepths = 64;
 
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
@@ -75,6 +76,28 @@ inline void multiply_tiles(const uint16_t* a, int64_t a_next, const uint16_t* b,
       _tile_dpbf16ps(2, 5, 6);
     }
     if constexpr (rows > 1 && columns > 1) _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+// The same in integers: a has signed bytes, b bytes without sign, kByteTileDepths of them a step; a
+// tile is 1024 bytes.
+template <int rows, int columns>
+inline void multiply_byte_tiles(const int8_t* a, int64_t a_next, const uint8_t* b, int64_t b_next,
+                                int64_t steps) {
+  asm volatile("" ::: "memory");
+  for (int64_t i = 0; i < steps; ++i, a += 1024, b += 1024) {
+    _tile_loadd(6, b, 64);
+    _tile_loadd(4, a, 64);
+    _tile_dpbsud(0, 4, 6);
+    if constexpr (columns > 1) {
+      _tile_loadd(7, b + b_next, 64);
+      _tile_dpbsud(1, 4, 7);
+    }
+    if constexpr (rows > 1) {
+      _tile_loadd(5, a + a_next, 64);
+      _tile_dpbsud(2, 5, 6);
+    }
+    if constexpr (rows > 1 && columns > 1) _tile_dpbsud(3, 5, 7);
   }
 }
 

@@ -124,6 +124,26 @@ inline void tile_dpbf16ps(int c, int a, int b) {
   }
 }
 
+// Signed bytes of a times bytes of b without sign, four to a lane.
+inline void tile_dpbsud(int c, int a, int b) {
+  require_tile(c), require_tile(a), require_tile(b);
+  require(c != a && c != b && a != b, "_tile_dpbsud: two operands are the same tile");
+  const TileConfig& config = tile_unit.config;
+  const int rows = config.rows[c], depth = config.row_bytes[a], columns = config.row_bytes[c] / 4;
+  require(config.rows[a] == rows && config.rows[b] == depth / 4 &&
+              config.row_bytes[b] == config.row_bytes[c],
+          "_tile_dpbsud: shapes of the tiles do not fit");
+  for (int m = 0; m < rows; ++m) {
+    int32_t out[16];
+    std::memcpy(out, tile_unit.data[c][m], sizeof out);
+    for (int k = 0; k < depth; ++k)
+      for (int n = 0; n < columns; ++n)
+        out[n] += static_cast<int8_t>(tile_unit.data[a][m][k]) *
+                  tile_unit.data[b][k / 4][4 * n + k % 4];
+    std::memcpy(tile_unit.data[c][m], out, sizeof out);
+  }
+}
+
 // bfloat16, nearest even; denormals become zero.
 inline uint16_t narrowed(float v) {
   uint32_t word;
@@ -164,6 +184,8 @@ LOWBIT_EMULATED __m512i mm512_permutexvar_epi16(__m512i index, __m512i v) {
 #define _tile_stored LOWBIT_CALL(tile_stored)
 #undef _tile_dpbf16ps
 #define _tile_dpbf16ps LOWBIT_CALL(tile_dpbf16ps)
+#undef _tile_dpbsud
+#define _tile_dpbsud LOWBIT_CALL(tile_dpbsud)
 #undef _mm512_cvtne2ps_pbh
 #define _mm512_cvtne2ps_pbh LOWBIT_CALL(mm512_cvtne2ps_pbh)
 #undef _mm512_permutexvar_epi16
