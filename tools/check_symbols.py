@@ -31,6 +31,7 @@ FORBIDDEN = {
     "avx512": [TILES],
     "amx": [],
     "neon": [],
+    "neon_dot": [],
 }
 
 

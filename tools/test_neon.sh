@@ -24,7 +24,9 @@ cmake --build "$build/aarch64" --parallel 2
 
 "$build/native/test_kernels" | tee "$build/native.txt"
 qemu-aarch64 "$build/aarch64/test_kernels" | tee "$build/aarch64.txt"
-grep '^neon:' "$build/aarch64.txt" >/dev/null || { echo "NEON did not run"; exit 1; }
+for isa in neon neon_dot; do
+  grep "^$isa:" "$build/aarch64.txt" >/dev/null || { echo "$isa did not run"; exit 1; }
+done
 grep '^digest' "$build/native.txt" >"$build/native.digests"
 grep '^digest' "$build/aarch64.txt" >"$build/aarch64.digests"
 diff "$build/native.digests" "$build/aarch64.digests"

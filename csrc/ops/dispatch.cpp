@@ -44,6 +44,11 @@ struct IsaEntry {
 #else
 #define LOWBIT_ENTRY_neon(runs_here) {"neon", nullptr, false},
 #endif
+#if LOWBIT_HAVE_neon_dot
+#define LOWBIT_ENTRY_neon_dot(runs_here) {"neon_dot", &neon_dot::kernel_table, runs_here},
+#else
+#define LOWBIT_ENTRY_neon_dot(runs_here) {"neon_dot", nullptr, false},
+#endif
 
 const std::vector<IsaEntry>& entries() {
   static const std::vector<IsaEntry> list = [] {

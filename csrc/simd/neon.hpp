@@ -1,4 +1,5 @@
-// The contract of simd.hpp with NEON (AArch64): a vector is four q registers.
+// The contract of simd.hpp with NEON (AArch64), with or without dot products of bytes: a vector is
+// four q registers.
 #pragma once
 
 #include <arm_neon.h>
@@ -236,9 +237,13 @@ template <class Weights>
 inline I32 add_products(I32 sum, Weights w, I32 x) {
   return detail::each<I32>([&](int i) {
     const int8x16_t a = vreinterpretq_s8_s32(w.bytes.q[i]), b = vreinterpretq_s8_s32(x.q[i]);
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(sum.q[i], a, b);
+#else
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
     const int32x4_t high = vpaddlq_s16(vmull_high_s8(a, b));
     return vaddq_s32(sum.q[i], vpaddq_s32(low, high));
+#endif
   });
 }
 inline I32 widen(I32 sum) { return sum; }

@@ -42,7 +42,7 @@
 #include "simd/avx512.hpp"
 #elif LOWBIT_ISA_avx2
 #include "simd/avx2.hpp"
-#elif LOWBIT_ISA_neon
+#elif LOWBIT_ISA_neon || LOWBIT_ISA_neon_dot
 #include "simd/neon.hpp"
 #else
 #include "simd/scalar.hpp"

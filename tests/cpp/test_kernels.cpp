@@ -87,6 +87,9 @@ void run_probe(Results& results) {
 #if LOWBIT_HAVE_amx
   if (isa == "amx") amx::simd_probe(probe);
 #endif
+#if LOWBIT_HAVE_neon_dot
+  if (isa == "neon_dot") neon_dot::simd_probe(probe);
+#endif
 #if LOWBIT_HAVE_neon
   if (isa == "neon") neon::simd_probe(probe);
 #endif
@@ -111,6 +114,9 @@ void run_weight(Results& results, const WeightView& w, uint64_t seed) {
                            {dx.view(), x.view(), da.view(), db.view()}, compute);
       for (const Matrix* m : {&dx, &da, &db}) m->keep_in(results["linear_backward " + compute]);
     }
+    if (!ops::format_info(w.format).packed) continue;
+    ops::linear_forward(x.view(), w, bias.flat(), {}, lora, y.view(), xa.view(), "int8");
+    y.keep_in(results["linear int8"]);
   }
 }
 

@@ -186,7 +186,7 @@ LOWBIT_EMULATED __m128i mm512_cvtepi32_epi8(__m512i a) {
   const Words in{a};
   Bytes out{};
   for (int i = 0; i < 16; ++i) out.lane[i] = static_cast<int8_t>(in.lane[i]);
-  return _mm512_castsi512_si128(out.whole);
+  return _mm256_castsi256_si128(out.half[0]);
 }
 LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   return __builtin_shuffle(table, (Int32x16)index);
