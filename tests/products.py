@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit import _core
+from lowbit.arrays import float32_to_bf16
 
 FORMATS = [(entry["name"], entry["packed"]) for entry in _core.formats()]
 
@@ -18,4 +19,4 @@ def weight_of(name: str, packed: bool, w: np.ndarray) -> object:
     """`w` as the kernels take it in a format; packed ones in groups of 32."""
     if packed:
         return _core.PackedMatrix.quantize(w, name, 32, False)
-    return (w.view(np.uint32) >> 16).astype(np.uint16) if name == "bf16" else w
+    return {"fp32": w, "bf16": float32_to_bf16(w), "fp16": w.astype(np.float16)}[name]

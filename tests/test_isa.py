@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lowbit import _core
+from products import weight_of
 
 ISAS = _core.isas()
 FORMATS = [entry["name"] for entry in _core.formats()]
@@ -48,10 +49,8 @@ def weights(rng: np.random.Generator, rows: int, cols: int) -> Iterator[object]:
         if name in PACKED:
             yield _core.PackedMatrix.quantize(w, name, 0, False)
             yield _core.PackedMatrix.quantize(w, name, 32, True)
-        elif name == "bf16":
-            yield (w.view(np.uint32) >> 16).astype(np.uint16)
         else:
-            yield w
+            yield weight_of(name, False, w)
 
 
 @case("probe")
@@ -146,15 +145,24 @@ def attended(rng: np.random.Generator) -> Iterator[Arrays]:
             yield [out, lse, *gradients]
 
 
+@case("to_float32", "from_float32")
+def converted(rng: np.random.Generator) -> Iterator[Arrays]:
+    for count in (1, 17, 1000):
+        values = normal(rng, count) * np.float32(10) ** rng.integers(-9, 6, count)
+        for name in ("bf16", "fp16"):
+            words = _core.from_float32(values.astype(np.float32), name)
+            yield [words, _core.to_float32(words, name)]
+
+
 @case("embed", "quantize_rows")
 def embedded(rng: np.random.Generator) -> Iterator[Arrays]:
     for cols in (1, 17, 64):
         word, position, kind = normal(rng, 40, cols), normal(rng, 9, cols), normal(rng, 2, cols)
         ids, at, of = (rng.integers(0, n, 50, dtype=np.int32) for n in (40, 9, 2))
         codes, scales = _core.quantize_rows_int8(word)
-        words = _core.quantize_rows_bf16(word)
-        yield [codes, scales, words]
-        for table, scale in [(word, None), (words, None), (codes, scales)]:
+        yield [codes, scales]
+        words, halves = _core.from_float32(word, "bf16"), word.astype(np.float16)
+        for table, scale in [(word, None), (words, None), (halves, None), (codes, scales)]:
             yield [
                 _core.embed(table, scale, ids),
                 _core.embed(table, scale, ids, position, at, kind, of),

@@ -23,6 +23,7 @@ def weights(rows: int, cols: int):
     yield w, w.astype(np.float64)
     words = float32_to_bf16(w)
     yield words, bf16_to_float32(words).astype(np.float64)
+    yield w.astype(np.float16), w.astype(np.float16).astype(np.float64)
     for format in packed_formats():
         for group, double in ((32, False), (None, False), (64, True)):
             q = lb.quantize(w, format, group, double)

@@ -7,8 +7,8 @@
 namespace lowbit::bindings {
 namespace {
 
-// float32 rows, bfloat16 rows as uint16, or int8 rows with a scale each.
-using Table = std::variant<Array<float>, Array<uint16_t>, Array<int8_t>>;
+// Rows of float32, float16, bfloat16 as uint16, or int8 with a scale each.
+using Table = std::variant<Array<float>, Array<uint16_t>, Array<Half>, Array<int8_t>>;
 
 template <class T>
 TableView table_of(const Array<T>& array, Format format, const Maybe<float>& scales) {
@@ -27,6 +27,8 @@ TableView table_view(const Table& table, const Maybe<float>& scales) {
     return table_of(*floats, Format::fp32, scales);
   if (const auto* words = std::get_if<Array<uint16_t>>(&table))
     return table_of(*words, Format::bf16, scales);
+  if (const auto* halves = std::get_if<Array<Half>>(&table))
+    return table_of(*halves, Format::fp16, scales);
   return table_of(std::get<Array<int8_t>>(table), Format::int8, scales);
 }
 
@@ -54,14 +56,6 @@ py::tuple quantize_rows_int8(const Array<float>& source) {
   return py::make_tuple(codes, scales);
 }
 
-Array<uint16_t> quantize_rows_bf16(const Array<float>& source) {
-  const auto view = matrix("quantize_rows: source", source);
-  Array<uint16_t> words({view.rows, view.cols});
-  uint16_t* data = words.mutable_data();
-  released([&] { ops::quantize_rows_bf16(view, data); });
-  return words;
-}
-
 }  // namespace
 
 void bind_embedding(py::module_& m) {
@@ -69,7 +63,6 @@ void bind_embedding(py::module_& m) {
         "position"_a.noconvert() = py::none(), "position_ids"_a.noconvert() = py::none(),
         "type"_a.noconvert() = py::none(), "type_ids"_a.noconvert() = py::none());
   m.def("quantize_rows_int8", &quantize_rows_int8, "source"_a.noconvert());
-  m.def("quantize_rows_bf16", &quantize_rows_bf16, "source"_a.noconvert());
 }
 
 }  // namespace lowbit::bindings

@@ -11,8 +11,8 @@ ops::LowRank low_rank(const Maybe<float>& a, const Maybe<float>& b, float scale,
   return {matrix("lora_a", a), matrix("lora_b", b), scale, {dropout, seed, counter}};
 }
 
-py::tuple linear_forward(const Array<float>& x, const Weight& weight, const Maybe<float>& bias,
-                         const Maybe<float>& residual, const Maybe<float>& lora_a,
+py::tuple linear_forward(const Rows& x, const Weight& weight, const Maybe<float>& bias,
+                         const MaybeRows& residual, const Maybe<float>& lora_a,
                          const Maybe<float>& lora_b, float scale, float dropout, uint64_t seed,
                          uint64_t counter, const std::string& compute) {
   const auto x_view = matrix("linear: x", x);
@@ -30,10 +30,10 @@ py::tuple linear_forward(const Array<float>& x, const Weight& weight, const Mayb
   return py::make_tuple(y, xa);
 }
 
-py::tuple linear_backward(const Array<float>& dy, const Maybe<float>& x, const Maybe<float>& xa,
+py::tuple linear_backward(const Rows& dy, const MaybeRows& x, const Maybe<float>& xa,
                           const Weight& weight, const Maybe<float>& lora_a,
                           const Maybe<float>& lora_b, float scale, bool need_dx,
-                          const Maybe<float>& residual, float dropout, uint64_t seed,
+                          const MaybeRows& residual, float dropout, uint64_t seed,
                           uint64_t counter, const std::string& compute) {
   const auto dy_view = matrix("linear_backward: dy", dy);
   const WeightView w = view(weight);

@@ -28,8 +28,8 @@ struct Results {
   }
 };
 
-py::tuple linear_batch_forward(const Array<float>& x, const Weight& weight,
-                               const Maybe<float>& bias, const Maybe<float>& residual,
+py::tuple linear_batch_forward(const Rows& x, const Weight& weight, const Maybe<float>& bias,
+                               const MaybeRows& residual,
                                const Adapters& adapters, const Array<int32_t>& rows,
                                const std::string& compute) {
   const auto x_view = matrix("linear: x", x);
@@ -50,7 +50,7 @@ py::tuple linear_batch_forward(const Array<float>& x, const Weight& weight,
   return py::make_tuple(y, xa.arrays);
 }
 
-py::tuple linear_batch_backward(const Array<float>& dy, const Array<float>& x,
+py::tuple linear_batch_backward(const Rows& dy, const Rows& x,
                                 const std::vector<Array<float>>& xa, const Weight& weight,
                                 const Adapters& adapters, const Array<int32_t>& rows,
                                 bool need_dx, const std::string& compute) {

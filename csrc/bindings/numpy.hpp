@@ -1,5 +1,6 @@
 // NumPy arrays in and out: the only place where arrays become views. Arrays must already have the
-// right dtype and be C-contiguous; the Python layer converts, so that a copy is never silent here.
+// right dtype and be C-contiguous, or have contiguous rows where Rows says so; the Python layer
+// converts, so that a copy is never silent here.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -22,6 +23,13 @@ using Array = py::array_t<T, py::array::c_style>;
 template <class T>
 using Maybe = std::optional<Array<T>>;
 
+// Floats whose rows may lie apart, such as some columns of a wider matrix.
+using Rows = py::array_t<float, 0>;
+using MaybeRows = std::optional<Rows>;
+
+// An element of a float16 array.
+struct Half { uint16_t bits; };
+
 template <class T>
 MatrixView<const T> matrix(const char* name, const Array<T>& array) {
   check(array.ndim() == 2, name, " has ", array.ndim(), " dimensions, expected 2");
@@ -30,6 +38,20 @@ MatrixView<const T> matrix(const char* name, const Array<T>& array) {
 template <class T>
 MatrixView<const T> matrix(const char* name, const Maybe<T>& array) {
   return array ? matrix(name, *array) : MatrixView<const T>{};
+}
+inline MatrixView<const float> matrix(const char* name, const Rows& array) {
+  check(array.ndim() == 2, name, " has ", array.ndim(), " dimensions, expected 2");
+  constexpr py::ssize_t kSize = sizeof(float);
+  const int64_t rows = array.shape(0), cols = array.shape(1);
+  if (rows == 0 || cols == 0) return {array.data(), rows, cols};
+  const py::ssize_t step = array.strides(0);
+  check(cols == 1 || array.strides(1) == kSize, name, "'s rows are not contiguous; copy it");
+  check(rows == 1 || (step % kSize == 0 && step >= cols * kSize), name,
+        "'s rows overlap or run backwards; copy it");
+  return {array.data(), rows, cols, rows == 1 ? cols : step / kSize};
+}
+inline MatrixView<const float> matrix(const char* name, const MaybeRows& array) {
+  return array ? matrix(name, *array) : MatrixView<const float>{};
 }
 template <class T>
 MatrixView<T> mutable_matrix(const char* name, Array<T>& array) {
@@ -79,3 +101,9 @@ void released(Work&& work) {
 }
 
 }  // namespace lowbit::bindings
+
+template <>
+struct pybind11::detail::npy_format_descriptor<lowbit::bindings::Half> {
+  static constexpr auto name = const_name("numpy.float16");
+  static pybind11::dtype dtype() { return pybind11::dtype("float16"); }
+};

@@ -10,6 +10,7 @@ namespace lowbit::LOWBIT_ISA {
 struct Bf16 {
   using Element = uint16_t;
   static F32 load16(const uint16_t* p) { return load_bf16(p); }
+  static void store16(uint16_t* p, F32 v) { store_bf16(p, v); }
   static float value(uint16_t element) {
     const uint32_t word = static_cast<uint32_t>(element) << 16;
     float v;

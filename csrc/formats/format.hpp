@@ -1,6 +1,7 @@
 // The one switch over formats. What a format must define:
 //
-//   dense   Element; load16(const Element*) -> F32; value(Element) -> float
+//   dense   Element; load16(const Element*) -> F32; value(Element) -> float; 16-bit ones also
+//           store16(Element*, F32)
 //   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
 //           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
 //           decode<first>(line, out): four columns from first on, still without their scale
@@ -9,6 +10,7 @@
 #pragma once
 
 #include "formats/bf16.hpp"
+#include "formats/fp16.hpp"
 #include "formats/fp32.hpp"
 #include "formats/int4.hpp"
 #include "formats/int8.hpp"

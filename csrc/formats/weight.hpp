@@ -1,7 +1,7 @@
 // A weight matrix W [rows, cols] as the kernels see it, in any format. Plain data, no vectors.
 //
-// Dense formats (fp32, bf16) are row-major. Packed formats ("R16") are made of 64-byte lines that
-// do not depend on the machine, so they can be saved, mapped and shared:
+// Dense formats (fp32, bf16, fp16) are row-major. Packed formats ("R16") are made of 64-byte lines
+// that do not depend on the machine, so they can be saved, mapped and shared:
 //
 //   one line = 16 rows x 8 columns of 4-bit codes, or 16 rows x 4 columns of 8-bit codes
 //   dword r of the line belongs to row r of the block of 16 rows

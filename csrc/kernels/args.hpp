@@ -40,6 +40,22 @@ struct DequantizeArgs {
   int64_t block_begin, block_end;
 };
 
+// Elements [begin, end) of an array of 16-bit floats to float32.
+struct ToFloat32Args {
+  Format format;  // of the words
+  const uint16_t* words;
+  float* values;
+  int64_t begin, end;
+};
+
+// And back, to nearest even.
+struct FromFloat32Args {
+  Format format;
+  const float* values;
+  uint16_t* words;
+  int64_t begin, end;
+};
+
 // Rows [16 block_begin, 16 block_end) of x to bfloat16 tiles, zero beyond the last row and column:
 // tile (i, j) holds rows 16 i.. and columns 32 j.. of x, row-major; tiles follow the columns, then
 // the rows.

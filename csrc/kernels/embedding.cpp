@@ -8,12 +8,13 @@ namespace {
 // 16 values of a row, or the first `lanes` of them through a padded copy.
 inline F32 read_table(const TableView& t, int64_t row, int64_t column, int lanes) {
   const int64_t at = row * t.cols + column;
-  if (t.format == Format::bf16) {
+  if (t.format == Format::bf16 || t.format == Format::fp16) {
     const uint16_t* words = static_cast<const uint16_t*>(t.data) + at;
-    if (lanes == kLanes) return load_bf16(words);
     uint16_t tile[kLanes] = {};
-    for (int i = 0; i < lanes; ++i) tile[i] = words[i];
-    return load_bf16(tile);
+    if (lanes < kLanes)
+      for (int i = 0; i < lanes; ++i) tile[i] = words[i];
+    const uint16_t* from = lanes == kLanes ? words : tile;
+    return t.format == Format::bf16 ? load_bf16(from) : load_fp16(from);
   }
   if (t.format == Format::int8) {
     const int8_t* codes = static_cast<const int8_t*>(t.data) + at;
@@ -51,15 +52,8 @@ void quantize_rows(const QuantizeRowsArgs& a) noexcept {
     F32 top = zero();
     for (int64_t c = 0; c < columns; c += kLanes) {
       const int lanes = static_cast<int>(columns - c < kLanes ? columns - c : kLanes);
-      const F32 x = load_first(row + c, lanes);
-      top = max(top, abs(x));
-      if (a.format == Format::bf16) {
-        uint16_t words[kLanes];
-        store_bf16(words, x);
-        for (int i = 0; i < lanes; ++i) a.words[r * columns + c + i] = words[i];
-      }
+      top = max(top, abs(load_first(row + c, lanes)));
     }
-    if (a.format == Format::bf16) continue;
     const F32 extreme = set1(reduce_max(top));
     store_first(a.scales + r, Int8::scale(extreme), 1);
     const F32 inverse = Int8::inverse(extreme);

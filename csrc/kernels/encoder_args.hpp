@@ -93,13 +93,11 @@ struct EmbedArgs {
   int64_t row_begin, row_end;
 };
 
-// Rows of a table to int8 with one scale a row (scale = absmax / 127), or to bf16.
+// Rows of a table to int8 with one scale a row: scale = absmax / 127.
 struct QuantizeRowsArgs {
   MatrixView<const float> source;
-  Format format;
   int8_t* codes;
   float* scales;
-  uint16_t* words;
   int64_t row_begin, row_end;
 };
 

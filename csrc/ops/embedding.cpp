@@ -40,14 +40,7 @@ void embed(const TableView& word, VectorView<const int32_t> ids, const Lookup& p
 void quantize_rows_int8(MatrixView<const float> source, int8_t* codes, float* scales) {
   Trace trace("quantize_rows", "int8", source.rows, "x", source.cols);
   parallel_for(source.rows, row_grain(source.cols), [&](int64_t begin, int64_t end) {
-    kernels().quantize_rows({source, Format::int8, codes, scales, nullptr, begin, end});
-  });
-}
-
-void quantize_rows_bf16(MatrixView<const float> source, uint16_t* words) {
-  Trace trace("quantize_rows", "bf16", source.rows, "x", source.cols);
-  parallel_for(source.rows, row_grain(source.cols), [&](int64_t begin, int64_t end) {
-    kernels().quantize_rows({source, Format::bf16, nullptr, nullptr, words, begin, end});
+    kernels().quantize_rows({source, codes, scales, begin, end});
   });
 }
 

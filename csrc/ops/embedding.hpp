@@ -21,6 +21,5 @@ void embed(const TableView& word, VectorView<const int32_t> ids, const Lookup& p
 
 // Rows to int8 with one scale a row, as formats/int8.hpp rounds.
 void quantize_rows_int8(MatrixView<const float> source, int8_t* codes, float* scales);
-void quantize_rows_bf16(MatrixView<const float> source, uint16_t* words);
 
 }  // namespace lowbit::ops

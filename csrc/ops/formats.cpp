@@ -9,6 +9,7 @@ constexpr int bits_of(Format format) {
   switch (format) {
     case Format::fp32: return 32;
     case Format::bf16: return 16;
+    case Format::fp16: return 16;
     case Format::int8: return 8;
     case Format::int4: return 4;
     case Format::nf4: return 4;

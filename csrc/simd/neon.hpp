@@ -165,6 +165,13 @@ inline void store_bf16(uint16_t* p, F32 v) {
     vst1_u16(p + 4 * i, vmovn_u32(detail::unsigned_bits(chosen)));
   }
 }
+inline F32 load_fp16(const uint16_t* p) {
+  return detail::each<F32>(
+      [=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
+}
+inline void store_fp16(uint16_t* p, F32 v) {
+  for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(v.q[i])));
+}
 inline I32 load_i8(const int8_t* p) {
   const int8x16_t bytes = vld1q_s8(p);
   const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));

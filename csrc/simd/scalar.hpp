@@ -144,6 +144,48 @@ inline void store_bf16(uint16_t* p, F32 v) {
                                      : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
   }
 }
+namespace detail {
+inline float half_to_float(uint32_t half) {
+  const uint32_t sign = (half & 0x8000u) << 16, magnitude = half & 0x7fffu;
+  float v;
+  if (magnitude < 0x400u) {  // below the normal ones: a multiple of 2^-24
+    v = static_cast<float>(magnitude) * 0x1p-24f;
+    return sign ? -v : v;
+  }
+  uint32_t word = (magnitude << 13) + (112u << 23);
+  if (magnitude >= 0x7c00u) word = 0x7f800000u | magnitude << 13;
+  if (magnitude > 0x7c00u) word |= 0x400000u;
+  word |= sign;
+  std::memcpy(&v, &word, sizeof v);
+  return v;
+}
+inline uint16_t float_to_half(float v) {
+  uint32_t word;
+  std::memcpy(&word, &v, sizeof word);
+  const uint32_t sign = word >> 16 & 0x8000u, magnitude = word & 0x7fffffffu;
+  uint32_t half;
+  if (magnitude > 0x7f800000u) {
+    half = 0x7e00u | (magnitude >> 13 & 0x3ffu);
+  } else if (magnitude >= 0x477ff000u) {  // 65,520 and more
+    half = 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // below 2^-14: adding 1/2 rounds to a multiple of 2^-24
+    float small;
+    std::memcpy(&small, &magnitude, sizeof small);
+    small += 0.5f;
+    std::memcpy(&half, &small, sizeof half);
+    half -= 0x3f000000u;
+  } else {
+    half = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  }
+  return static_cast<uint16_t>(sign | half);
+}
+}  // namespace detail
+inline F32 load_fp16(const uint16_t* p) {
+  return detail::each<F32>([=](int i) { return detail::half_to_float(p[i]); });
+}
+inline void store_fp16(uint16_t* p, F32 v) {
+  for (int i = 0; i < 16; ++i) p[i] = detail::float_to_half(v.lane[i]);
+}
 inline I32 load_i8(const int8_t* p) {
   return detail::each<I32>([=](int i) { return static_cast<int32_t>(p[i]); });
 }

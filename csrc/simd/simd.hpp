@@ -15,6 +15,7 @@
 //   set1i(v) load_i32(p) store_i32(p, i)  i + j, i - j, i & j, i | j
 //   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i)
 //   load_bf16(p) store_bf16(p, v)  16 bfloat16, rounded to nearest even
+//   load_fp16(p) store_fp16(p, v)  16 halves, rounded to nearest even; NaN stays NaN, made quiet
 //   load_i8(p)                    16 signed bytes to int32
 //   store_i16(p, i)               16 int32 to int16, saturated
 //   add_pair_products(sum, i, j)  sum + i.low * j.low + i.high * j.high, of the signed 16-bit

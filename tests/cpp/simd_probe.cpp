@@ -55,6 +55,8 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   uint16_t half[16];
   store_bf16(half, a);
   w.add(load_bf16(half));
+  store_fp16(half, a);
+  w.add(load_fp16(half));
   w.add(load_i8(reinterpret_cast<const int8_t*>(table)));
   int16_t words[32];
   store_i16(words, i), store_i16(words + 16, shift_right_signed<12>(j));

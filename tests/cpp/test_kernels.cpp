@@ -14,6 +14,7 @@
 #include "ops/attention.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/embedding.hpp"
+#include "ops/convert.hpp"
 #include "ops/linear.hpp"
 #include "ops/normalization.hpp"
 #include "ops/optimizer.hpp"
@@ -136,7 +137,8 @@ void run_linear(Results& results) {
     }
     run_weight(results, dense_weight(w.data.data(), rows, cols, cols), 30);
     std::vector<uint16_t> words(w.data.size());
-    ops::quantize_rows_bf16(w.view(), words.data());
+    ops::from_float32("bf16", {w.data.data(), std::ssize(w.data)},
+                      {words.data(), std::ssize(words)});
     WeightView half;
     half.format = Format::bf16;
     half.rows = rows, half.cols = cols, half.stride = cols, half.data = words.data();
@@ -181,7 +183,8 @@ void run_embed(Results& results) {
     std::vector<uint16_t> words(table.data.size());
     std::vector<float> scales(40);
     ops::quantize_rows_int8(table.view(), codes.data(), scales.data());
-    ops::quantize_rows_bf16(table.view(), words.data());
+    ops::from_float32("bf16", {table.data.data(), std::ssize(table.data)},
+                        {words.data(), std::ssize(words)});
     Bytes& bytes = results["quantize_rows"];
     keep(bytes, codes.data(), std::ssize(codes));
     keep(bytes, words.data(), std::ssize(words));

@@ -19,8 +19,8 @@ struct TileUnit {
   alignas(64) uint8_t data[8][16][64] = {};
 };
 
-// `static`: each file has its own tiles; a kernel never leaves its file with tiles configured.
-static thread_local TileUnit tile_unit;
+// One for all files: the linker keeps one copy of what they include.
+inline thread_local TileUnit tile_unit;
 
 inline void require(bool holds, const char* rule) {
   if (holds) return;

@@ -182,6 +182,16 @@ LOWBIT_EMULATED __m256i mm512_cvtepi32_epi16(__m512i a) {
   for (int i = 0; i < 16; ++i) out.lane[i] = static_cast<uint16_t>(in.lane[i]);
   return out.half[0];
 }
+LOWBIT_EMULATED __m512 mm512_cvtph_ps(__m256i a) {
+  Floats out;
+  out.half[0] = _mm256_cvtph_ps(_mm256_castsi256_si128(a));
+  out.half[1] = _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1));
+  return out.whole;
+}
+LOWBIT_EMULATED __m256i mm512_cvtps_ph(__m512 a, int) {  // to nearest
+  const Floats in{a};
+  return _mm256_set_m128i(_mm256_cvtps_ph(in.half[1], 0), _mm256_cvtps_ph(in.half[0], 0));
+}
 LOWBIT_EMULATED __m128i mm512_cvtepi32_epi8(__m512i a) {
   const Words in{a};
   Bytes out{};
@@ -230,6 +240,10 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_dpwssd_epi32 LOWBIT_CALL(mm512_dpwssd_epi32)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16 LOWBIT_CALL(mm512_cvtepi32_epi16)
+#undef _mm512_cvtph_ps
+#define _mm512_cvtph_ps LOWBIT_CALL(mm512_cvtph_ps)
+#undef _mm512_cvtps_ph
+#define _mm512_cvtps_ph LOWBIT_CALL(mm512_cvtps_ph)
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8 LOWBIT_CALL(mm512_cvtepi32_epi8)
 #undef _mm512_cvtepi32_ps

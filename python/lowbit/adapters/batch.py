@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32
+from lowbit.arrays import as_float32, as_rows
 
 
 class LoraBatch:
@@ -78,7 +78,7 @@ class LoraBatch:
         return y
 
     def backward(self, dy: Any, need_dx: bool = True) -> np.ndarray | None:
-        """Gradient of the input [M, K] of the last `linear` with this batch; sets `gradients`.
+        """Gradient of the input [..., K] of the last `linear` with this batch; sets `gradients`.
 
         Raises
         ------
@@ -88,9 +88,9 @@ class LoraBatch:
         if self._saved is None:
             raise RuntimeError("LoraBatch.backward: call linear(x, weight, lora=batch) first")
         x, xa, weight, compute = self._saved
-        dy = as_float32(dy, "LoraBatch.backward", "dy")
+        dy_rows, kind = as_rows(dy, "LoraBatch.backward", "dy")
         dx, da, db = _core.linear_batch_backward(
-            dy.reshape(-1, dy.shape[-1]), x, xa, weight, self.adapters, self.rows, need_dx, compute
+            dy_rows, x, xa, weight, self.adapters, self.rows, need_dx, compute
         )
         self.gradients = list(zip(da, db, strict=True))
-        return dx
+        return None if dx is None else kind.restore(dx)

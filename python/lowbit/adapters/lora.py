@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32
+from lowbit.arrays import (
+    as_float32,
+    as_rows,
+    bf16_to_float32,
+    float32_to_bf16,
+    float32_to_fp16,
+)
 from lowbit.quantization.linear import kernel_weight
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
 
@@ -56,7 +62,7 @@ class LoraLinear:
     Parameters
     ----------
     weight
-        W [N, K]: a `QuantizedMatrix`, float32, or bfloat16 as uint16. Never changed.
+        W [N, K] as `linear` takes it. Never changed.
     rank, alpha
         Size of the adapter and its strength; the product is scaled by alpha / rank.
     bias
@@ -110,20 +116,20 @@ class LoraLinear:
         self._saved: tuple[Any, ...] | None = None
 
     def __call__(self, x: Any, seed: int = 0, counter: int = 0, train: bool = False) -> np.ndarray:
-        """float32 [M, N] for x [M, K]; keeps what `backward` needs.
+        """y [..., N] for x [..., K], in x's dtype as `linear`; keeps what `backward` needs.
 
         With `train`, dropout is drawn from (seed, counter): the same pair gives the same mask.
         """
-        rows = as_float32(x, "LoraLinear", "x", ndim=2)
+        rows, kind = as_rows(x, "LoraLinear", "x")
         mask = (self.dropout if train else 0.0, seed, counter)
         y, xa = _core.linear_forward(
             rows, self._kernel_weight, self.bias, None, self.a, self.b, self.scale, *mask
         )
         self._saved = (rows, xa, mask)
-        return y
+        return kind.restore(y)
 
     def backward(self, dy: Any, need_dx: bool = True) -> np.ndarray | None:
-        """Gradient of the input [M, K] for dy [M, N]; sets grad_a and grad_b.
+        """Gradient of the input [..., K] for dy [..., N], in dy's dtype; sets grad_a and grad_b.
 
         Raises
         ------
@@ -133,8 +139,9 @@ class LoraLinear:
         if self._saved is None:
             raise RuntimeError("LoraLinear.backward: call the layer on an input first")
         rows, xa, mask = self._saved
+        dy_rows, kind = as_rows(dy, "LoraLinear.backward", "dy")
         dx, self.grad_a, self.grad_b = _core.linear_backward(
-            as_float32(dy, "LoraLinear.backward", "dy", ndim=2),
+            dy_rows,
             rows,
             xa,
             self._kernel_weight,
@@ -145,7 +152,7 @@ class LoraLinear:
             None,
             *mask,
         )
-        return dx
+        return None if dx is None else kind.restore(dx)
 
     def merge(self) -> tuple[Any, MergeReport]:
         """W + scale * B A in the format of W, and a report of what rounding lost.
@@ -173,11 +180,12 @@ def merge_delta(weight: Any, base: np.ndarray, delta: np.ndarray) -> tuple[Any, 
         group = None if weight.group_size == weight.shape[1] else weight.group_size
         merged: Any = quantize(total, weight.format, group, weight.double_quant)
         values = merged.dequantize()
-    elif np.asarray(weight).dtype == np.uint16:
-        from lowbit.arrays import bf16_to_float32, float32_to_bf16
-
-        merged = float32_to_bf16(total)
-        values = bf16_to_float32(merged)
+    elif (stored := np.asarray(weight)).dtype.name in ("uint16", "bfloat16"):
+        words = float32_to_bf16(total)
+        merged, values = words.view(stored.dtype), bf16_to_float32(words)
+    elif stored.dtype == np.float16:
+        merged = float32_to_fp16(total)
+        values = merged.astype(np.float32)
     else:
         merged = values = total
     return merged, MergeReport.compare(base, delta, values)

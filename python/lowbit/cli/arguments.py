@@ -12,7 +12,7 @@ from lowbit.cli.console import one_line
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
-EMBEDDINGS = ["fp32", "bf16", "int8"]
+EMBEDDINGS = ["fp32", "bf16", "fp16", "int8"]
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""An embedding table in float32, bfloat16 or int8 rows."""
+"""An embedding table in rows of float32, bfloat16, float16 or int8."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32, bf16_to_float32
+from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
 
-FORMATS = ("fp32", "bf16", "int8")
+FORMATS = ("fp32", "bf16", "fp16", "int8")
 
 
 class Embedding:
@@ -20,7 +20,7 @@ class Embedding:
     table
         Vectors [rows, dim].
     format
-        "fp32"; "bf16", half the size; or "int8", a quarter, with one scale a row.
+        "fp32"; "bf16" or "fp16", half the size; or "int8", a quarter, with one scale a row.
 
     Examples
     --------
@@ -39,7 +39,9 @@ class Embedding:
         if format == "fp32":
             self._rows: np.ndarray = array
         elif format == "bf16":
-            self._rows = _core.quantize_rows_bf16(array)
+            self._rows = float32_to_bf16(array)
+        elif format == "fp16":
+            self._rows = float32_to_fp16(array)
         elif format == "int8":
             self._rows, self._scales = _core.quantize_rows_int8(array)
         else:
@@ -65,7 +67,7 @@ class Embedding:
             return bf16_to_float32(self._rows)
         if self._scales is not None:
             return self._rows.astype(np.float32) * self._scales[:, None]
-        return self._rows
+        return self._rows.astype(np.float32, copy=False)
 
     def __call__(self, ids: Any) -> np.ndarray:
         """The rows of `ids` [...], float32 [..., dim].

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import float32_to_bf16
+from lowbit.arrays import float32_to_bf16, float32_to_fp16
 from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.models.batching import TokenBatch, TokenizedTexts
@@ -17,7 +17,7 @@ from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer
 from lowbit.quantization.matrix import packed_formats
 from lowbit.tokenizers import Tokenizer
 
-DENSE_FORMATS = ("fp32", "bf16")
+DENSE_FORMATS = ("fp32", "bf16", "fp16")
 Progress = Callable[[int, int], None]
 
 # Module names of one layer's linears, in the order of TransformerLayer.linears().
@@ -84,11 +84,11 @@ class Encoder:
         folder
             Folder of the model.
         format
-            Of the linear layers: "fp32", "bf16", "int8", "int4" or "nf4".
+            Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4" or "nf4".
         group_size, double_quant
             As in `lowbit.quantize`.
         embeddings
-            Format of the word table: "fp32", "bf16" or "int8" (one scale a row).
+            Format of the word table: "fp32", "bf16", "fp16" or "int8" (one scale a row).
         compute
             As in `lowbit.linear`; but with format "fp32", "auto" means "fp32".
 
@@ -251,6 +251,8 @@ class WeightStore:
         weight: Any = folder.read(f"{name}.weight")
         if self.format == "bf16":
             weight = float32_to_bf16(weight)
+        elif self.format == "fp16":
+            weight = float32_to_fp16(weight)
         elif self.format != "fp32":
             weight = _core.PackedMatrix.quantize(
                 weight, self.format, self.group_size or 0, self.double_quant

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32
+from lowbit.arrays import as_float32, as_rows
 from lowbit.quantization.matrix import QuantizedMatrix
 
 if TYPE_CHECKING:
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def kernel_weight(weight: Any, function: str) -> Any:
-    """A weight as the kernels take it: packed codes, float32 rows, or bfloat16 rows as uint16."""
+    """A weight as the kernels take it: packed codes, or rows of float32, float16 or uint16."""
     if isinstance(weight, QuantizedMatrix):
         return weight._packed
     array = np.asarray(weight)
     if array.dtype == np.uint16 or array.dtype.name == "bfloat16":
         return np.ascontiguousarray(array).view(np.uint16)
+    if array.dtype == np.float16:
+        return np.ascontiguousarray(array)
     return as_float32(array, function, "weight", ndim=2)
 
 
@@ -36,9 +38,11 @@ def linear(
     Parameters
     ----------
     x
-        Inputs [..., K].
+        Inputs [..., K]. float16 and bfloat16 (of ml_dtypes) are computed with in float32, and the
+        result is rounded back. Rows of float32 that lie apart are read where they are.
     weight
-        W [N, K]: a `QuantizedMatrix`, a float array, or bfloat16 as uint16.
+        W [N, K]: a `QuantizedMatrix`; an array of float32, float16 or bfloat16, the last of
+        ml_dtypes or as uint16; other numbers become float32.
     bias
         [N], or None.
     lora
@@ -58,7 +62,7 @@ def linear(
     Returns
     -------
     numpy.ndarray
-        float32 [..., N].
+        [..., N]: float16 or bfloat16 when x is, else float32.
 
     Raises
     ------
@@ -73,20 +77,17 @@ def linear(
     >>> y.shape, float(y[0, 0])
     ((2, 32), 1.0)
     """
-    array = as_float32(x, "linear", "x")
-    if array.ndim == 0:
-        raise ValueError("linear: x is a single number; pass an array [..., K]")
-    rows = array.reshape(-1, array.shape[-1])
+    rows, kind = as_rows(x, "linear", "x")
     options: dict[str, Any] = {"compute": compute}
     if bias is not None:
         options["bias"] = as_float32(bias, "linear", "bias", ndim=1)
     if lora is not None and not isinstance(lora, tuple | list):
         y = lora._forward(rows, kernel_weight(weight, "linear"), options.get("bias"), compute)
-        return y.reshape(*array.shape[:-1], y.shape[1])
+        return kind.restore(y)
     if lora is not None:
         a, b, scale = lora
         options["lora_a"] = as_float32(a, "linear", "lora A", ndim=2)
         options["lora_b"] = as_float32(b, "linear", "lora B", ndim=2)
         options["scale"] = float(scale)
     y, _ = _core.linear_forward(rows, kernel_weight(weight, "linear"), **options)
-    return y.reshape(*array.shape[:-1], y.shape[1])
+    return kind.restore(y)
