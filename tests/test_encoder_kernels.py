@@ -116,7 +116,7 @@ def gelu_inputs() -> np.ndarray:
 
 def test_gelu_and_its_derivative_over_all_magnitudes(isa):
     x = gelu_inputs()
-    y = _core.gelu(x)
+    y = _core.activation(x)
     x64 = x.astype(np.float64)
     expected = layers.gelu(x64)
     # Phi is rounded to 6e-8, the product once more; 2e-45 is the spacing of denormals.
@@ -124,29 +124,29 @@ def test_gelu_and_its_derivative_over_all_magnitudes(isa):
     assert np.all(np.abs(y - expected) <= bound)
     assert np.all(y[x > 6] == x[x > 6])
     assert np.all(np.abs(y[x < -15]) == 0)
-    slope = _core.gelu_backward(np.ones_like(x), x)
+    slope = _core.activation_backward(np.ones_like(x), x)
     assert np.all(np.abs(slope - layers.gelu_backward(np.ones_like(x64), x64)) <= 2e-7)
 
 
 def test_gelu_keeps_nan():
     x = np.array([1.0, np.nan, 2.0], np.float32)
-    for y in (_core.gelu(x), _core.gelu_backward(np.ones_like(x), x)):
+    for y in (_core.activation(x), _core.activation_backward(np.ones_like(x), x)):
         assert np.isnan(y).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 8191, 8193, 20000])
 def test_gelu_does_not_depend_on_the_place_of_a_value(isa, size):
     x, dy = normal(size), normal(size, seed=1)
-    y, dx = _core.gelu(x), _core.gelu_backward(dy, x)
-    assert np.array_equal(_core.gelu(x[::-1].copy()), y[::-1])
-    assert np.array_equal(_core.gelu_backward(dy[::-1].copy(), x[::-1].copy()), dx[::-1])
+    y, dx = _core.activation(x), _core.activation_backward(dy, x)
+    assert np.array_equal(_core.activation(x[::-1].copy()), y[::-1])
+    assert np.array_equal(_core.activation_backward(dy[::-1].copy(), x[::-1].copy()), dx[::-1])
     np.testing.assert_allclose(y, layers.gelu(x.astype(np.float64)), atol=5e-7)
 
 
 def test_gelu_keeps_the_shape():
-    assert _core.gelu(np.ones((2, 3, 4), np.float32)).shape == (2, 3, 4)
+    assert _core.activation(np.ones((2, 3, 4), np.float32)).shape == (2, 3, 4)
     with pytest.raises(ValueError, match="gelu_backward: dy has 5 values, expected 6"):
-        _core.gelu_backward(np.ones(5, np.float32), np.ones(6, np.float32))
+        _core.activation_backward(np.ones(5, np.float32), np.ones(6, np.float32))
 
 
 # Embedding
@@ -327,7 +327,7 @@ def test_bits_do_not_depend_on_the_threads(isa):
         _core.set_num_threads(threads)
         y, h, mean, rstd = _core.layer_norm(x, residual, gamma, beta, 1e-12)
         arrays = [y, h, mean, rstd, _core.layer_norm_backward(dy, h, mean, rstd, gamma)]
-        arrays += [_core.gelu(x), _core.gelu_backward(dy, x), _core.l2_normalize(x)]
+        arrays += [_core.activation(x), _core.activation_backward(dy, x), _core.l2_normalize(x)]
         arrays += [_core.embed(table, None, ids), *_core.quantize_rows_int8(table)]
         arrays += [_core.pool(x, SEQUENCES, "mean"), _core.pool_backward(dy[:5], SEQUENCES, "mean")]
         values, m, v = x.reshape(-1).copy(), np.zeros(x.size, np.float32), np.zeros_like(x.ravel())

@@ -125,11 +125,22 @@ def normalized(rng: np.random.Generator) -> Iterator[Arrays]:
             yield [y, h, mean, rstd, _core.layer_norm_backward(dy, h, mean, rstd, gamma)]
 
 
-@case("gelu", "gelu_backward")
+@case("rms_norm", "rms_norm_backward", "softmax", "softmax_backward")
+def row_by_row(rng: np.random.Generator) -> Iterator[Arrays]:
+    for cols in (1, 17, 400):
+        x, dy, gamma = 3 * normal(rng, 9, cols), normal(rng, 9, cols), normal(rng, cols)
+        yield [_core.rms_norm(x, gamma, 1e-6), _core.rms_norm_backward(dy, x, gamma, 1e-6)]
+        y = _core.softmax(x)
+        yield [y, _core.softmax_backward(dy, y)]
+
+
+@case("activation", "activation_backward")
 def activated(rng: np.random.Generator) -> Iterator[Arrays]:
     special = np.array([0, -0.0, 1e-40, 1e-10, -1e-10, 12, -12, np.inf, -1e30], np.float32)
     x = np.concatenate([special, 3 * normal(rng, 5000)])
-    yield [_core.gelu(x), _core.gelu_backward(normal(rng, x.size), x)]
+    for name in ("gelu", "gelu_tanh", "silu"):
+        dy = normal(rng, x.size)
+        yield [_core.activation(x, name), _core.activation_backward(dy, x, name)]
 
 
 @case("attention", "attention_backward")

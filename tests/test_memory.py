@@ -15,7 +15,7 @@ LARGE = (512, 1024)  # 2 MB: from the memory that is kept
 
 
 def gelu(value: float, shape: tuple[int, int] = LARGE) -> np.ndarray:
-    return _core.gelu(np.full(shape, value, np.float32))
+    return _core.activation(np.full(shape, value, np.float32))
 
 
 def resident_bytes() -> int:

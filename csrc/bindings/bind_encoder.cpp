@@ -1,62 +1,10 @@
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
-#include "ops/activation.hpp"
 #include "ops/attention.hpp"
-#include "ops/normalization.hpp"
 #include "ops/pooling.hpp"
 
 namespace lowbit::bindings {
 namespace {
-
-py::tuple layer_norm(const Array<float>& x, const Maybe<float>& residual,
-                     const Array<float>& gamma, const Array<float>& beta, float eps) {
-  const auto x_view = matrix("layer_norm: x", x);
-  const auto residual_view = matrix("layer_norm: residual", residual);
-  Array<float> y = new_matrix(x_view.rows, x_view.cols), mean(x_view.rows), rstd(x_view.rows);
-  Array<float> h = residual ? new_matrix(x_view.rows, x_view.cols) : x;
-  const auto y_view = mutable_matrix("y", y);
-  const MatrixView<float> h_view = residual ? mutable_matrix("h", h) : MatrixView<float>{};
-  const auto gamma_view = vector("layer_norm: gamma", gamma);
-  const auto beta_view = vector("layer_norm: beta", beta);
-  const VectorView<float> mean_view{mean.mutable_data(), x_view.rows};
-  const VectorView<float> rstd_view{rstd.mutable_data(), x_view.rows};
-  released([&] {
-    ops::layer_norm(x_view, residual_view, gamma_view, beta_view, eps, y_view, h_view, mean_view,
-                    rstd_view);
-  });
-  return py::make_tuple(y, h, mean, rstd);
-}
-
-Array<float> layer_norm_backward(const Array<float>& dy, const Array<float>& h,
-                                 const Array<float>& mean, const Array<float>& rstd,
-                                 const Array<float>& gamma) {
-  const auto dy_view = matrix("layer_norm_backward: dy", dy);
-  const auto h_view = matrix("layer_norm_backward: h", h);
-  Array<float> dh = new_matrix(h_view.rows, h_view.cols);
-  const auto dh_view = mutable_matrix("dh", dh);
-  const auto mean_view = vector("mean", mean), rstd_view = vector("rstd", rstd),
-             gamma_view = vector("gamma", gamma);
-  released([&] {
-    ops::layer_norm_backward(dy_view, h_view, mean_view, rstd_view, gamma_view, dh_view);
-  });
-  return dh;
-}
-
-Array<float> gelu(const Array<float>& x) {
-  Array<float> y = new_like(x);
-  const VectorView<const float> from = flat(x);
-  const VectorView<float> to = mutable_flat(y);
-  released([&] { ops::gelu(from, to); });
-  return y;
-}
-
-Array<float> gelu_backward(const Array<float>& dy, const Array<float>& x) {
-  Array<float> dx = new_like(x);
-  const auto dy_view = flat(dy), x_view = flat(x);
-  const auto dx_view = mutable_flat(dx);
-  released([&] { ops::gelu_backward(dy_view, x_view, dx_view); });
-  return dx;
-}
 
 ops::AttentionInputs inputs(const Array<float>& q, const Array<float>& k, const Array<float>& v,
                             int64_t heads, const Array<int64_t>& indptr, float dropout,
@@ -123,12 +71,6 @@ Array<float> l2_normalize(const Array<float>& x) {
 }  // namespace
 
 void bind_encoder(py::module_& m) {
-  m.def("layer_norm", &layer_norm, "x"_a.noconvert(), "residual"_a.noconvert(),
-        "gamma"_a.noconvert(), "beta"_a.noconvert(), "eps"_a);
-  m.def("layer_norm_backward", &layer_norm_backward, "dy"_a.noconvert(), "h"_a.noconvert(),
-        "mean"_a.noconvert(), "rstd"_a.noconvert(), "gamma"_a.noconvert());
-  m.def("gelu", &gelu, "x"_a.noconvert());
-  m.def("gelu_backward", &gelu_backward, "dy"_a.noconvert(), "x"_a.noconvert());
   m.def("attention", &attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
         "heads"_a, "indptr"_a.noconvert(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
   m.def("attention_backward", &attention_backward, "dout"_a.noconvert(), "q"_a.noconvert(),

@@ -32,14 +32,48 @@ struct LayerNormBackwardArgs {
   int64_t row_begin, row_end;
 };
 
-// y = x (1 + erf(x / sqrt 2)) / 2 over flat arrays.
-struct GeluArgs {
+// y = x rstd gamma with rstd = 1 / sqrt(mean(x^2) + eps).
+struct RmsNormArgs {
+  MatrixView<const float> x;
+  const float* gamma;
+  float eps;
+  MatrixView<float> y;
+  int64_t row_begin, row_end;
+};
+
+struct RmsNormBackwardArgs {
+  MatrixView<const float> dy, x;
+  const float* gamma;
+  float eps;
+  MatrixView<float> dx;
+  int64_t row_begin, row_end;
+};
+
+// y = exp(x) / sum(exp(x)), row by row.
+struct SoftmaxArgs {
+  MatrixView<const float> x;
+  MatrixView<float> y;
+  int64_t row_begin, row_end;
+};
+
+struct SoftmaxBackwardArgs {
+  MatrixView<const float> dy, y;
+  MatrixView<float> dx;
+  int64_t row_begin, row_end;
+};
+
+enum class Activation : int { gelu, gelu_tanh, silu };
+
+// Over flat arrays.
+struct ActivationArgs {
+  Activation kind;
   const float* x;
   float* y;
   int64_t begin, end;
 };
 
-struct GeluBackwardArgs {
+struct ActivationBackwardArgs {
+  Activation kind;
   const float* dy;
   const float* x;
   float* dx;

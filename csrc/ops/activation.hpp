@@ -1,11 +1,14 @@
-// GELU with the exact error function, elementwise over flat arrays.
+// Activations, elementwise over flat arrays: "gelu" (exact), "gelu_tanh" and "silu".
 #pragma once
+
+#include <string>
 
 #include "core/views.hpp"
 
 namespace lowbit::ops {
 
-void gelu(VectorView<const float> x, VectorView<float> y);
-void gelu_backward(VectorView<const float> dy, VectorView<const float> x, VectorView<float> dx);
+void activation(const std::string& name, VectorView<const float> x, VectorView<float> y);
+void activation_backward(const std::string& name, VectorView<const float> dy,
+                         VectorView<const float> x, VectorView<float> dx);
 
 }  // namespace lowbit::ops

@@ -42,4 +42,46 @@ void layer_norm_backward(MatrixView<const float> dy, MatrixView<const float> h,
   });
 }
 
+void rms_norm(MatrixView<const float> x, VectorView<const float> gamma, float eps,
+              MatrixView<float> y) {
+  check(x.cols >= 1, "rms_norm: x has no columns");
+  check(eps >= 0, "rms_norm: eps=", eps, " must not be negative");
+  check_size("rms_norm", "gamma", gamma, x.cols);
+  check_shape("rms_norm", "y", y, x.rows, x.cols);
+  Trace trace("rms_norm", "M", x.rows, "D", x.cols);
+  parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end) {
+    kernels().rms_norm({x, gamma.data, eps, y, begin, end});
+  });
+}
+
+void rms_norm_backward(MatrixView<const float> dy, MatrixView<const float> x,
+                       VectorView<const float> gamma, float eps, MatrixView<float> dx) {
+  check(x.cols >= 1, "rms_norm_backward: x has no columns");
+  check_shape("rms_norm_backward", "dy", dy, x.rows, x.cols);
+  check_shape("rms_norm_backward", "dx", dx, x.rows, x.cols);
+  check_size("rms_norm_backward", "gamma", gamma, x.cols);
+  Trace trace("rms_norm_backward", "M", x.rows, "D", x.cols);
+  parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end) {
+    kernels().rms_norm_backward({dy, x, gamma.data, eps, dx, begin, end});
+  });
+}
+
+void softmax(MatrixView<const float> x, MatrixView<float> y) {
+  check_shape("softmax", "y", y, x.rows, x.cols);
+  Trace trace("softmax", "M", x.rows, "D", x.cols);
+  parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end) {
+    kernels().softmax({x, y, begin, end});
+  });
+}
+
+void softmax_backward(MatrixView<const float> dy, MatrixView<const float> y,
+                      MatrixView<float> dx) {
+  check_shape("softmax_backward", "dy", dy, y.rows, y.cols);
+  check_shape("softmax_backward", "dx", dx, y.rows, y.cols);
+  Trace trace("softmax_backward", "M", y.rows, "D", y.cols);
+  parallel_for(y.rows, row_grain(y.cols), [&](int64_t begin, int64_t end) {
+    kernels().softmax_backward({dy, y, dx, begin, end});
+  });
+}
+
 }  // namespace lowbit::ops

@@ -1,4 +1,4 @@
-// Layer normalization of rows, with the residual sum in front of it. gamma and beta are frozen.
+// Normalization of rows. gamma and beta are frozen.
 #pragma once
 
 #include "core/views.hpp"
@@ -12,7 +12,17 @@ void layer_norm(MatrixView<const float> x, MatrixView<const float> residual,
                 MatrixView<float> y, MatrixView<float> h, VectorView<float> mean,
                 VectorView<float> rstd);
 
-// dh, the gradient of h.
+// y = x / sqrt(mean(x^2) + eps) * gamma, row by row.
+void rms_norm(MatrixView<const float> x, VectorView<const float> gamma, float eps,
+              MatrixView<float> y);
+void rms_norm_backward(MatrixView<const float> dy, MatrixView<const float> x,
+                       VectorView<const float> gamma, float eps, MatrixView<float> dx);
+
+// y = exp(x) / sum(exp(x)), row by row; the backward takes y.
+void softmax(MatrixView<const float> x, MatrixView<float> y);
+void softmax_backward(MatrixView<const float> dy, MatrixView<const float> y, MatrixView<float> dx);
+
+// dh, the gradient of layer_norm's h.
 void layer_norm_backward(MatrixView<const float> dy, MatrixView<const float> h,
                          VectorView<const float> mean, VectorView<const float> rstd,
                          VectorView<const float> gamma, MatrixView<float> dh);

@@ -31,6 +31,7 @@ _MODULES = (
     "data",
     "embeddings",
     "files",
+    "functional",
     "models",
     "positions",
     "quantization",

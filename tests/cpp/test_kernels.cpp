@@ -158,9 +158,9 @@ void run_rows(Results& results) {
     for (const Matrix* m : {&y, &h, &mean, &rstd}) m->keep_in(results["layer_norm"]);
     dh.keep_in(results["layer_norm_backward"]);
 
-    ops::gelu(x.flat(), y.flat());
+    ops::activation("gelu", x.flat(), y.flat());
     y.keep_in(results["gelu"]);
-    ops::gelu_backward(residual.flat(), x.flat(), dh.flat());
+    ops::activation_backward("gelu", residual.flat(), x.flat(), dh.flat());
     dh.keep_in(results["gelu_backward"]);
 
     const int64_t indptr[] = {0, 1, 1, 33};

@@ -212,13 +212,13 @@ class TransformerLayer:
         inner = self.intermediate(attended, tape)
         if tape is not None:
             tape.push(inner)
-        return add_and_norm(self.output, self.output_norm, _core.gelu(inner), attended, tape)
+        return add_and_norm(self.output, self.output_norm, _core.activation(inner), attended, tape)
 
     def backward(self, dy: np.ndarray, tape: Tape, need_dx: bool = True) -> np.ndarray | None:
         """Gradient of the layer's input, or None when nothing below it is trained."""
         dgelu, side = add_and_norm_backward(self.output, self.output_norm, dy, tape)
         (inner,) = tape.pop()
-        dinner = _core.gelu_backward(dgelu, inner)
+        dinner = _core.activation_backward(dgelu, inner)
         dattended = self.intermediate.backward(dinner, tape, side)
         assert dattended is not None
         dcontext, side = add_and_norm_backward(

@@ -6,5 +6,5 @@ indptr[b] to indptr[b + 1].
 
 A reading order: `quantization` (what a stored number means), `linear` (a low-rank adapter beside a
 frozen weight), `layers` (the other parts of a transformer), `encoder` (BERT from these), then
-`optimizer` and `random`.
+`functional` (what other models have), `optimizer` and `random`.
 """
