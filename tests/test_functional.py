@@ -98,6 +98,20 @@ def test_gradients_are_finite_differences(name):
         assert abs(got[place] - change) <= 1e-5 * max(1, abs(change))
 
 
+@pytest.mark.parametrize("indptr", [None, [0, 30, 30, 31, 70]])
+def test_attention(isa, indptr):
+    rng = np.random.default_rng(3)
+    q, k, v, dy = (normal(rng, 70, 24) for _ in range(4))
+    ends = np.array([0, 70] if indptr is None else indptr)
+    exact = [array.astype(np.float64) for array in (q, k, v)]
+    close(F.attention(q, k, v, 3, indptr), layers.attention(*exact, 3, ends))
+    got = F.attention_backward(dy, q, k, v, 3, indptr)
+    for one, other in zip(
+        got, layers.attention_backward(dy.astype(np.float64), *exact, 3, ends), strict=True
+    ):
+        close(one, other, 1e-5)
+
+
 def test_types_shapes_and_views():
     rng = np.random.default_rng(1)
     wide = normal(rng, 4, 40)
@@ -120,5 +134,9 @@ def test_bad_arguments_are_named():
         F.rms_norm(x, ones, -1)
     with pytest.raises(ValueError, match="softmax_backward: dy"):
         F.softmax_backward(np.ones((3, 4)), x)
+    with pytest.raises(TypeError, match="attention: indptr has dtype float64; pass integers"):
+        F.attention(x, x, x, 2, [0.0, 2.0])
+    with pytest.raises(ValueError, match="attention: heads=3 does not divide the width 4"):
+        F.attention(x, x, x, 3)
     with pytest.raises(ValueError, match="silu_backward: dy has 3 values, expected 8"):
         F.silu_backward(np.ones(3), x)

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32, as_rows
+from lowbit.arrays import Rows, as_float32, as_rows
 
 __all__ = [
+    "attention",
+    "attention_backward",
     "gelu",
     "gelu_backward",
     "layer_norm",
@@ -51,6 +53,70 @@ def softmax_backward(dy: Any, y: Any) -> np.ndarray:
     """
     dy_rows, kind = as_rows(dy, "softmax_backward", "dy")
     return kind.restore(_core.softmax_backward(dy_rows, as_rows(y, "softmax_backward", "y")[0]))
+
+
+def attention(q: Any, k: Any, v: Any, heads: int, indptr: Any = None) -> np.ndarray:
+    """softmax(q k^T / sqrt(d)) v inside every sequence and head (Vaswani et al., 2017).
+
+    No T x T matrix is stored: 48 queries at a time see the keys of their sequence.
+
+    Parameters
+    ----------
+    q, k, v
+        [M, heads * d]: the tokens of all sequences, one after the other; head h has the columns
+        h d to (h + 1) d.
+    heads
+        How many; they divide the width.
+    indptr
+        [sequences + 1]: sequence s is the rows indptr[s] to indptr[s + 1]. None: all rows are one
+        sequence.
+
+    Returns
+    -------
+    numpy.ndarray
+        [M, heads * d].
+
+    Examples
+    --------
+    >>> q, v = np.zeros((3, 2)), np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]])
+    >>> attention(q, q, v, heads=1, indptr=[0, 2, 3]).tolist()
+    [[2.0, 20.0], [2.0, 20.0], [5.0, 50.0]]
+    """
+    rows, kind, ends = _attention_inputs("attention", q, k, v, indptr)
+    return kind.restore(_core.attention(*rows, heads, ends)[0])
+
+
+def attention_backward(
+    dy: Any, q: Any, k: Any, v: Any, heads: int, indptr: Any = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of q, k and v through `attention`, which is computed once more.
+
+    Examples
+    --------
+    >>> q, v, dy = np.zeros((2, 1)), np.array([[1.0], [3.0]]), np.ones((2, 1))
+    >>> dq, dk, dv = attention_backward(dy, q, q, v, heads=1)
+    >>> dv.tolist()
+    [[1.0], [1.0]]
+    """
+    name = "attention_backward"
+    rows, kind, ends = _attention_inputs(name, q, k, v, indptr)
+    out, lse = _core.attention(*rows, heads, ends)
+    dy_rows = np.ascontiguousarray(as_rows(dy, name, "dy")[0])
+    gradients = _core.attention_backward(dy_rows, *rows, out, lse, heads, ends)
+    dq, dk, dv = (kind.restore(gradient) for gradient in gradients)
+    return dq, dk, dv
+
+
+def _attention_inputs(
+    function: str, q: Any, k: Any, v: Any, indptr: Any
+) -> tuple[list[np.ndarray], Rows, np.ndarray]:
+    rows, kind = as_rows(q, function, "q")
+    others = [as_rows(array, function, name)[0] for name, array in (("k", k), ("v", v))]
+    ends = np.array([0, len(rows)]) if indptr is None else np.asarray(indptr)
+    if ends.dtype.kind not in "iu":
+        raise TypeError(f"{function}: indptr has dtype {ends.dtype}; pass integers")
+    contiguous = [np.ascontiguousarray(array) for array in (rows, *others)]
+    return contiguous, kind, np.ascontiguousarray(ends, np.int64)
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> np.ndarray:
