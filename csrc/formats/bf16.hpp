@@ -1,8 +1,6 @@
 // bf16: dense rows of bfloat16, the upper half of a float, rounded to nearest even.
 #pragma once
 
-#include <cstring>
-
 #include "simd/simd.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -11,12 +9,6 @@ struct Bf16 {
   using Element = uint16_t;
   static F32 load16(const uint16_t* p) { return load_bf16(p); }
   static void store16(uint16_t* p, F32 v) { store_bf16(p, v); }
-  static float value(uint16_t element) {
-    const uint32_t word = static_cast<uint32_t>(element) << 16;
-    float v;
-    std::memcpy(&v, &word, sizeof v);
-    return v;
-  }
 };
 
 }  // namespace lowbit::LOWBIT_ISA

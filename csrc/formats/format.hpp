@@ -1,7 +1,6 @@
 // The one switch over formats. What a format must define:
 //
-//   dense   Element; load16(const Element*) -> F32; value(Element) -> float; 16-bit ones also
-//           store16(Element*, F32)
+//   dense   Element; load16(const Element*) -> F32; 16-bit ones also store16(Element*, F32)
 //   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
 //           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
 //           decode<first>(line, out): four columns from first on, still without their scale

@@ -9,12 +9,6 @@ struct Fp16 {
   using Element = uint16_t;
   static F32 load16(const uint16_t* p) { return load_fp16(p); }
   static void store16(uint16_t* p, F32 v) { store_fp16(p, v); }
-  static float value(uint16_t element) {
-    const uint16_t words[16] = {element};
-    float values[16];
-    store(values, load_fp16(words));
-    return values[0];
-  }
 };
 
 }  // namespace lowbit::LOWBIT_ISA

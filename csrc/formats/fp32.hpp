@@ -8,7 +8,6 @@ namespace lowbit::LOWBIT_ISA {
 struct Fp32 {
   using Element = float;
   static F32 load16(const float* p) { return load(p); }
-  static float value(float element) { return element; }
 };
 
 }  // namespace lowbit::LOWBIT_ISA

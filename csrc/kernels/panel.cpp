@@ -33,30 +33,43 @@ inline void read_packed(const WeightView& w, int64_t block, int64_t begin, int64
   }
 }
 
+// The first `lanes` of 16 elements as floats.
+template <class Dense, class Element>
+inline F32 load_some(const Element* p, int lanes) {
+  if (lanes == kLanes) return Dense::load16(p);
+  if constexpr (sizeof(Element) == sizeof(float)) {
+    return load_first(p, lanes);
+  } else {
+    Element tile[kLanes] = {};
+    for (int i = 0; i < lanes; ++i) tile[i] = p[i];
+    return Dense::load16(tile);
+  }
+}
+
 template <class Dense>
 inline void read_dense(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
                        float* out) {
-  const auto* data = static_cast<const typename Dense::Element*>(w.data);
   const int64_t row0 = panel * kLanes;
+  const auto* data = static_cast<const typename Dense::Element*>(w.data) + row0 * w.stride;
   const int64_t rows = w.rows - row0 < kLanes ? w.rows - row0 : kLanes;
-  int64_t k = begin;
-  float tile[kLanes * kLanes];
-  if (rows == kLanes) {
-    for (; k + kLanes <= end; k += kLanes) {
-      float* to = out + (k - begin) * kLanes;
-      if constexpr (sizeof(*data) == sizeof(float)) {
-        transpose16(data + row0 * w.stride + k, w.stride, to, kLanes);
-      } else {
-        for (int r = 0; r < kLanes; ++r)
-          store(tile + r * kLanes, Dense::load16(data + (row0 + r) * w.stride + k));
-        transpose16(tile, kLanes, to, kLanes);
+  float tile[kLanes * kLanes] = {};  // rows beyond the last stay zero
+  for (int64_t k = begin; k < end; k += kLanes, out += kLanes * kLanes) {
+    const int columns = static_cast<int>(end - k < kLanes ? end - k : kLanes);
+    if constexpr (sizeof(*data) == sizeof(float))
+      if (rows == kLanes && columns == kLanes) {
+        transpose16(data + k, w.stride, out, kLanes);
+        continue;
       }
+    for (int64_t r = 0; r < rows; ++r)
+      store(tile + r * kLanes, load_some<Dense>(data + r * w.stride + k, columns));
+    if (columns == kLanes) {
+      transpose16(tile, kLanes, out, kLanes);
+      continue;
     }
+    float turned[kLanes * kLanes];
+    transpose16(tile, kLanes, turned, kLanes);
+    for (int c = 0; c < columns; ++c) store(out + c * kLanes, load(turned + c * kLanes));
   }
-  for (; k < end; ++k)
-    for (int r = 0; r < kLanes; ++r)
-      out[(k - begin) * kLanes + r] =
-          r < rows ? Dense::value(data[(row0 + r) * w.stride + k]) : 0.0f;
 }
 
 }  // namespace
@@ -94,11 +107,7 @@ inline void read_dense_transposed(const WeightView& w, int64_t panel, int64_t be
   for (int64_t n = begin; n < end; ++n) {
     const auto* row = data + n * w.stride;
     float* to = out + (n - begin) * kLanes;
-    if (columns >= kLanes) {
-      store(to, Dense::load16(row));
-    } else {
-      for (int c = 0; c < kLanes; ++c) to[c] = c < columns ? Dense::value(row[c]) : 0.0f;
-    }
+    store(to, load_some<Dense>(row, columns < kLanes ? static_cast<int>(columns) : kLanes));
   }
 }
 
