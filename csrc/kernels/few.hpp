@@ -7,8 +7,8 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-// Rows of x whose sums, with what decoding needs, fit the registers.
-constexpr int kMostRows = kTileSums < 8 ? 4 : 8;
+// Rows of x whose sums, with what decoding needs, fit the registers; one where there are none.
+constexpr int kMostRows = kTileSums < 4 ? 1 : kTileSums < 8 ? 4 : 8;
 // Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
 // at every page.
 constexpr int64_t kAhead = 2048;

@@ -9,7 +9,7 @@ namespace lowbit::LOWBIT_ISA {
 namespace {
 
 // Panels side by side when there is one row: a chain of dependent sums is slower than decoding.
-constexpr int kMostPanels = 2;
+constexpr int kMostPanels = kMostRows > 1 ? 2 : 1;
 
 // The first `count` columns of a line of each panel, four at a time from each.
 template <class Packed, int rows, int panels, int first = 0>

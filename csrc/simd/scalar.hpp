@@ -7,8 +7,9 @@
 
 namespace lowbit::LOWBIT_ISA {
 
+// Arrays are in no registers, and every sum more means more unrolled loops to compile.
 constexpr int kTileVectors = 1;
-constexpr int kTileSums = 4;
+constexpr int kTileSums = 1;
 
 struct F32 { float lane[16]; };
 struct I32 { int32_t lane[16]; };
