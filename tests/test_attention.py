@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lowbit import _core
-from lowbit.reference import layers
+from lowbit.reference import attention as reference
 
 # (heads, head_dim): the bundled model's shape, odd widths, the narrowest, a wide one.
 SHAPES = [(12, 32), (3, 7), (1, 1), (2, 17), (2, 64)]
@@ -25,53 +26,96 @@ def normal(count: int, tokens: int, width: int) -> list[np.ndarray]:
     return list(rng.standard_normal((count, tokens, width), dtype=np.float32))
 
 
-def log_denominators(q: np.ndarray, k: np.ndarray, heads: int, indptr: np.ndarray) -> np.ndarray:
+def log_denominators(
+    q: np.ndarray, k: np.ndarray, heads: int, indptr: np.ndarray, causal: bool = False
+) -> np.ndarray:
     """What `attention` returns as lse: log(sum_j exp(score)) of every token and head."""
     width = q.shape[1] // heads
     lse = np.zeros((len(q), heads))
     for (begin, end), head in itertools.product(itertools.pairwise(indptr), range(heads)):
         columns = slice(head * width, (head + 1) * width)
         scores = q[begin:end, columns] @ k[begin:end, columns].T / np.sqrt(width)
+        if causal:
+            scores[np.triu_indices(end - begin, 1)] = -np.inf
         lse[begin:end, head] = np.logaddexp.reduce(scores, axis=1) if end > begin else 0
     return lse
 
 
-@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_forward_and_backward_equal_the_reference(isa, dropout, shape, lengths):
-    heads, width = shape
-    indptr = pointers(lengths)
-    q, k, v, dout = normal(4, int(indptr[-1]), heads * width)
-    options = (heads, indptr, dropout, 5, 8)
+def assert_equal_the_reference(arrays: list[np.ndarray], *options: Any) -> None:
+    """Forward and backward of q, k, v and dout; `options` as `_core.attention` takes them."""
+    heads, indptr, *_, causal = options
+    q, k, v, dout = arrays
     out, lse = _core.attention(q, k, v, *options)
     gradients = _core.attention_backward(dout, q, k, v, out, lse, *options)
-    exact = [array.astype(np.float64) for array in (q, k, v, dout)]
-    expected = layers.attention(*exact[:3], *options)
+    exact = [array.astype(np.float64) for array in arrays]
+    expected = reference.attention(*exact[:3], *options)
     np.testing.assert_allclose(out, expected, rtol=0, atol=4e-6)
-    np.testing.assert_allclose(lse, log_denominators(*exact[:2], heads, indptr), atol=4e-6)
-    wanted = layers.attention_backward(exact[3], *exact[:3], *options)
+    np.testing.assert_allclose(lse, log_denominators(*exact[:2], heads, indptr, causal), atol=4e-6)
+    wanted = reference.attention_backward(exact[3], *exact[:3], *options)
     for name, gradient, true in zip("qkv", gradients, wanted, strict=True):
         size = np.abs(true).max(initial=1.0)
         np.testing.assert_allclose(gradient, true, rtol=0, atol=4e-6 * size, err_msg=f"d{name}")
 
 
-def test_a_text_of_512_tokens(isa):
-    indptr = pointers([512, 3])
-    q, k, v, dout = normal(4, 515, 32)
-    out, lse = _core.attention(q, k, v, 2, indptr)
-    gradients = _core.attention_backward(dout, q, k, v, out, lse, 2, indptr)
-    exact = [array.astype(np.float64) for array in (q, k, v, dout)]
-    np.testing.assert_allclose(out, layers.attention(*exact[:3], 2, indptr), atol=2e-6)
-    wanted = layers.attention_backward(exact[3], *exact[:3], 2, indptr)
-    for gradient, true in zip(gradients, wanted, strict=True):
-        np.testing.assert_allclose(gradient, true, rtol=0, atol=2e-5)
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dropout", "causal"), [(0.0, False), (0.25, False), (0.25, True)])
+def test_forward_and_backward_equal_the_reference(isa, dropout, causal, shape, lengths):
+    heads, width = shape
+    indptr = pointers(lengths)
+    arrays = normal(4, int(indptr[-1]), heads * width)
+    assert_equal_the_reference(arrays, heads, indptr, dropout, 5, 8, causal)
 
 
-def test_gradients_are_the_slope_of_the_forward(isa):
+@pytest.mark.parametrize("lengths", [[512, 3], [0, 513], [1030, 700]], ids=str)
+@pytest.mark.parametrize(("dropout", "causal"), [(0.0, False), (0.1, False), (0.1, True)])
+def test_texts_of_several_blocks_equal_the_reference(dropout, causal, lengths):
+    indptr = pointers(lengths)
+    arrays = normal(4, int(indptr[-1]), 2 * 20)
+    assert_equal_the_reference(arrays, 2, indptr, dropout, 5, 8, causal)
+
+
+def test_blocks_of_unlike_scores_share_one_softmax():
+    """The weights of the first keys must shrink to nothing, or stay all there is."""
+    q, k, v, _ = normal(4, 1200, 16)
+    for first, last, share in ((0, 600, slice(600, 1200)), (600, 1200, slice(0, 600))):
+        keys = k.copy()
+        keys[first:last] -= 1e4 * np.sign(q[0])
+        queries = np.abs(q) * np.sign(q[0])
+        out, _ = _core.attention(queries, keys, v, 1, pointers([1200]))
+        exact = [array.astype(np.float64) for array in (queries, keys[share], v[share])]
+        scores = exact[0] @ exact[1].T / 4
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        expected = weights @ exact[2] / weights.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=2e-4)
+
+
+def test_a_causal_token_is_not_moved_by_later_ones(isa):
+    q, k, v, dout = normal(4, 1100, 16)
+    options = (1, pointers([1100]), 0.0, 0, 0, True)
+    out, lse = _core.attention(q, k, v, *options)
+    for cut in (1, 49, 700):
+        part = [np.ascontiguousarray(array[:cut]) for array in (q, k, v)]
+        alone, _ = _core.attention(*part, 1, pointers([cut]), causal=True)
+        np.testing.assert_allclose(alone, out[:cut], rtol=0, atol=1e-6)
+    dout[:900] = 0  # nothing flows to what only later tokens would see
+    dq, dk, _ = _core.attention_backward(dout, q, k, v, out, lse, *options)
+    assert not np.any(dq[:900]) and np.all(np.any(dk[:900], axis=1))
+
+
+def test_nan_reaches_the_texts_it_is_in_and_no_other(isa):
+    q, k, v, _ = normal(4, 60, 16)
+    k[5, 3] = np.nan
+    out, lse = _core.attention(q, k, v, 1, pointers([30, 30]))
+    assert np.isnan(out[:30]).all() and np.isnan(lse[:30]).all()
+    assert np.isfinite(out[30:]).all() and np.isfinite(lse[30:]).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_are_the_slope_of_the_forward(isa, causal):
     indptr = pointers([5, 2, 9])
     q, k, v, dout = normal(4, 16, 12)
-    options = (2, indptr, 0.3, 11, 4)
+    options = (2, indptr, 0.3, 11, 4, causal)
     out, lse = _core.attention(q, k, v, *options)
     gradients = _core.attention_backward(dout, q, k, v, out, lse, *options)
     for index, gradient in enumerate(gradients):
@@ -124,17 +168,20 @@ def test_equal_scores_give_the_mean_of_the_values(isa):
     np.testing.assert_allclose(lse, np.log(37), rtol=1e-6)
 
 
-@pytest.mark.usefixtures("restore_threads")
-def test_bits_do_not_depend_on_the_threads(isa):
-    indptr = pointers([3, 70, 1, 20, 0, 33])
-    q, k, v, dout = normal(4, int(indptr[-1]), 48)
-    results = set()
-    for threads in (1, 2, 3):
-        _core.set_num_threads(threads)
-        out, lse = _core.attention(q, k, v, 4, indptr, 0.1, 3, 0)
-        gradients = _core.attention_backward(dout, q, k, v, out, lse, 4, indptr, 0.1, 3, 0)
-        results.add(b"".join(array.tobytes() for array in (out, lse, *gradients)))
-    assert len(results) == 1
+@pytest.mark.parametrize(
+    ("lengths", "heads"), [([3, 70, 1, 20, 0, 33], 4), ([1700], 1)], ids=["short", "long"]
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_bits_do_not_depend_on_the_threads(same_bits, lengths, heads, causal):
+    indptr = pointers(lengths)
+    q, k, v, dout = normal(4, int(indptr[-1]), heads * 12)
+    options = (heads, indptr, 0.1, 3, 0, causal)
+
+    def run() -> list[np.ndarray]:
+        out, lse = _core.attention(q, k, v, *options)
+        return [out, lse, *_core.attention_backward(dout, q, k, v, out, lse, *options)]
+
+    same_bits(run)
 
 
 def test_dropout_follows_seed_and_counter():

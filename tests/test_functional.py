@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lowbit.functional as F
+from lowbit.reference import attention, layers
 from lowbit.reference import functional as reference
-from lowbit.reference import layers
 from products import normal
 
 COLUMNS = [1, 15, 16, 17, 384, 1000]
@@ -98,17 +98,18 @@ def test_gradients_are_finite_differences(name):
         assert abs(got[place] - change) <= 1e-5 * max(1, abs(change))
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("indptr", [None, [0, 30, 30, 31, 70]])
-def test_attention(isa, indptr):
+def test_attention(isa, indptr, causal):
     rng = np.random.default_rng(3)
     q, k, v, dy = (normal(rng, 70, 24) for _ in range(4))
     ends = np.array([0, 70] if indptr is None else indptr)
     exact = [array.astype(np.float64) for array in (q, k, v)]
-    close(F.attention(q, k, v, 3, indptr), layers.attention(*exact, 3, ends))
-    got = F.attention_backward(dy, q, k, v, 3, indptr)
-    for one, other in zip(
-        got, layers.attention_backward(dy.astype(np.float64), *exact, 3, ends), strict=True
-    ):
+    expected = attention.attention(*exact, 3, ends, causal=causal)
+    close(F.attention(q, k, v, 3, indptr, causal=causal), expected)
+    got = F.attention_backward(dy, q, k, v, 3, indptr, causal=causal)
+    wanted = attention.attention_backward(dy.astype(np.float64), *exact, 3, ends, causal=causal)
+    for one, other in zip(got, wanted, strict=True):
         close(one, other, 1e-5)
 
 

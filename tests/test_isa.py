@@ -148,12 +148,15 @@ def attended(rng: np.random.Generator) -> Iterator[Arrays]:
     for heads, head_dim in [(1, 7), (3, 32), (2, 40)]:
         shape = (int(SEQUENCES[-1]), heads * head_dim)
         q, k, v, dout = (normal(rng, *shape) for _ in range(4))
-        for dropout in (0.0, 0.25):
-            out, lse = _core.attention(q, k, v, heads, SEQUENCES, dropout, 7, 4)
-            gradients = _core.attention_backward(
-                dout, q, k, v, out, lse, heads, SEQUENCES, dropout, 7, 4
-            )
-            yield [out, lse, *gradients]
+        for dropout, causal in ((0.0, False), (0.25, False), (0.25, True)):
+            options = (heads, SEQUENCES, dropout, 7, 4, causal)
+            out, lse = _core.attention(q, k, v, *options)
+            yield [out, lse, *_core.attention_backward(dout, q, k, v, out, lse, *options)]
+    q, k, v, dout = (normal(rng, 600, 7) for _ in range(4))  # two blocks of keys
+    for causal in (False, True):
+        options = (1, np.array([0, 600]), 0.0, 0, 0, causal)
+        out, lse = _core.attention(q, k, v, *options)
+        yield [out, lse, *_core.attention_backward(dout, q, k, v, out, lse, *options)]
 
 
 @case("to_float32", "from_float32")

@@ -8,15 +8,15 @@ namespace {
 
 ops::AttentionInputs inputs(const Array<float>& q, const Array<float>& k, const Array<float>& v,
                             int64_t heads, const Array<int64_t>& indptr, float dropout,
-                            uint64_t seed, uint64_t counter) {
+                            uint64_t seed, uint64_t counter, bool causal) {
   return {matrix("attention: q", q), matrix("attention: k", k), matrix("attention: v", v), heads,
-          vector("attention: indptr", indptr), {dropout, seed, counter}};
+          vector("attention: indptr", indptr), {dropout, seed, counter}, causal};
 }
 
 py::tuple attention(const Array<float>& q, const Array<float>& k, const Array<float>& v,
                     int64_t heads, const Array<int64_t>& indptr, float dropout, uint64_t seed,
-                    uint64_t counter) {
-  const auto in = inputs(q, k, v, heads, indptr, dropout, seed, counter);
+                    uint64_t counter, bool causal) {
+  const auto in = inputs(q, k, v, heads, indptr, dropout, seed, counter, causal);
   Array<float> out = new_matrix(in.q.rows, in.q.cols), lse = new_matrix(in.q.rows, heads);
   const auto out_view = mutable_matrix("out", out), lse_view = mutable_matrix("lse", lse);
   released([&] { ops::attention(in, out_view, lse_view); });
@@ -26,8 +26,8 @@ py::tuple attention(const Array<float>& q, const Array<float>& k, const Array<fl
 py::tuple attention_backward(const Array<float>& dout, const Array<float>& q,
                              const Array<float>& k, const Array<float>& v, const Array<float>& out,
                              const Array<float>& lse, int64_t heads, const Array<int64_t>& indptr,
-                             float dropout, uint64_t seed, uint64_t counter) {
-  const auto in = inputs(q, k, v, heads, indptr, dropout, seed, counter);
+                             float dropout, uint64_t seed, uint64_t counter, bool causal) {
+  const auto in = inputs(q, k, v, heads, indptr, dropout, seed, counter, causal);
   const auto make = [&] { return new_matrix(in.q.rows, in.q.cols); };
   Array<float> dq = make(), dk = make(), dv = make();
   const ops::AttentionGradients gradients{mutable_matrix("dq", dq), mutable_matrix("dk", dk),
@@ -72,10 +72,12 @@ Array<float> l2_normalize(const Array<float>& x) {
 
 void bind_encoder(py::module_& m) {
   m.def("attention", &attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
-        "heads"_a, "indptr"_a.noconvert(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
+        "heads"_a, "indptr"_a.noconvert(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0,
+        "causal"_a = false);
   m.def("attention_backward", &attention_backward, "dout"_a.noconvert(), "q"_a.noconvert(),
         "k"_a.noconvert(), "v"_a.noconvert(), "out"_a.noconvert(), "lse"_a.noconvert(), "heads"_a,
-        "indptr"_a.noconvert(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0);
+        "indptr"_a.noconvert(), "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0,
+        "causal"_a = false);
   m.def("pool", &pool, "x"_a.noconvert(), "indptr"_a.noconvert(), "mode"_a);
   m.def("pool_backward", &pool_backward, "dout"_a.noconvert(), "indptr"_a.noconvert(), "mode"_a);
   m.def("l2_normalize", &l2_normalize, "x"_a.noconvert());

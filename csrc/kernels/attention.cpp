@@ -1,28 +1,25 @@
-// Scaled dot-product attention (Vaswani et al., 2017) of one sequence and head, and its backward.
+// Scaled dot-product attention (Vaswani et al., 2017) of one head, and its backward.
 //
-// 48 query rows at a time see all keys of their own sequence; no T x T matrix exists. The backward
-// recomputes the weights from the stored logarithm of the softmax's denominator, as
-// FlashAttention (Dao et al., 2022) does. All five products run on the register tile of tile.hpp.
+// Keys come in blocks of kAttentionBlock, of which 48 query rows see one at a time, so that scratch
+// does not grow with the sequence. The softmax is that of FlashAttention (Dao et al., 2022): each
+// block's weights are shares of all keys so far, and what the keys before gave is scaled down. A
+// sequence of one block meets neither. The backward computes the weights again from the logarithm
+// of the softmax's denominator. All five products run on the register tile of tile.hpp.
 #include <cmath>
 
 #include "formats/panel.hpp"
 #include "kernels/encoder_args.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/tile.hpp"
 #include "simd/math.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// The head's slice of q, k or v, for the tokens of one sequence.
-MatrixView<const float> slice(const AttentionShape& s, MatrixView<const float> x, int64_t sequence,
-                              int64_t head) {
-  const int64_t begin = s.indptr[sequence], end = s.indptr[sequence + 1];
-  return {x.row(begin) + head * s.head_dim, end - begin, s.head_dim, x.stride};
-}
-MatrixView<float> slice(const AttentionShape& s, MatrixView<float> x, int64_t sequence,
-                        int64_t head) {
-  const int64_t begin = s.indptr[sequence], end = s.indptr[sequence + 1];
-  return {x.row(begin) + head * s.head_dim, end - begin, s.head_dim, x.stride};
+// The head's columns in some rows of the batch.
+template <class T>
+MatrixView<T> slice(const AttentionShape& s, MatrixView<T> x, RowRange rows) {
+  return {x.row(rows.begin) + s.head * s.head_dim, rows.size(), s.head_dim, x.stride};
 }
 
 // b of x b^T: 16 rows of b become the lanes of a panel. Segment without its a.
@@ -43,6 +40,7 @@ Segment down(MatrixView<const float> b, float* buffer) {
   return {nullptr, 0, buffer, kLanes, stride, b.rows};
 }
 
+// c = scale a b, or c + a b; b may go deeper than a.
 void multiply(MatrixView<const float> a, Segment b, MatrixView<float> c, float scale = 1.0f,
               bool accumulate = false) {
   Tile t;
@@ -50,6 +48,7 @@ void multiply(MatrixView<const float> a, Segment b, MatrixView<float> c, float s
   t.segments[0] = b;
   t.segments[0].a = a.data;
   t.segments[0].a_stride = a.stride;
+  t.segments[0].depth = a.cols;
   t.accumulate = accumulate;
   t.scale = scale;
   t.c = c.data;
@@ -57,26 +56,41 @@ void multiply(MatrixView<const float> a, Segment b, MatrixView<float> c, float s
   multiply_block<false>(t, a.rows, c.cols);
 }
 
+// Keys of a block that the query in this row of the batch sees.
+int64_t seen(const AttentionShape& s, int64_t row, RowRange keys) {
+  const int64_t before = row + 1 - keys.begin;
+  return !s.causal || before > keys.size() ? keys.size() : before < 0 ? 0 : before;
+}
+
 // Zeroes dropped weights and scales the others; `row` is the token's row in the batch.
-void drop(const AttentionShape& s, int64_t row, int64_t head, float* weights, int64_t keys) {
+void drop(const AttentionShape& s, int64_t row, RowRange keys, float* weights) {
+  if (!s.dropout.active()) return;
   const float scale = s.dropout.keep_scale();
-  const int64_t first = (row * s.heads + head) * s.longest;
-  for_each_kept(s.dropout, first, first + keys, [&](int64_t i, bool keep) {
+  const int64_t first = (row * s.heads + s.head) * s.longest + keys.begin - s.sequence.begin;
+  for_each_kept(s.dropout, first, first + keys.size(), [&](int64_t i, bool keep) {
     weights[i - first] = keep ? weights[i - first] * scale : 0.0f;
   });
 }
 
-// Scores of some query rows against all keys, -inf beyond the last key so that exp gives 0.
-void fill_scores(MatrixView<const float> q, const Segment& keys, int64_t count, float scale,
-                 MatrixView<float> scores) {
-  multiply(q, keys, {scores.data, q.rows, count, scores.stride}, scale);
+// Scores of query rows from `row` on against the first keys of a block, as many as scores has
+// columns; -inf where a query does not look and beyond the last key, so that exp gives 0.
+void fill_scores(const AttentionShape& s, MatrixView<const float> q, int64_t row, RowRange keys,
+                 const Segment& k, MatrixView<float> scores) {
+  multiply(q, k, scores, 1.0f / std::sqrt(static_cast<float>(s.head_dim)));
   for (int64_t r = 0; r < q.rows; ++r)
-    for (int64_t j = count; j < scores.stride; ++j) scores.row(r)[j] = -INFINITY;
+    for (int64_t j = seen(s, row + r, keys); j < scores.stride; ++j) scores.row(r)[j] = -INFINITY;
 }
 
-// Scores to weights in place; returns the logarithm of the denominator.
-float softmax_row(float* row, int64_t stride) {
-  F32 top = set1(-INFINITY);
+// The softmax of one query over the keys so far: the highest score, and the sum of
+// exp(score - highest).
+struct Softmax {
+  float highest, total;
+};
+constexpr Softmax kNoKeys{-INFINITY, 0.0f};
+
+// Scores of a block to weights in place; returns what the shares of the keys before shrink to.
+float softmax_row(float* row, int64_t stride, Softmax& state) {
+  F32 top = set1(state.highest);
   for (int64_t j = 0; j < stride; j += kLanes) top = max(top, load(row + j));
   const float highest = reduce_max(top);
   F32 sum = zero();
@@ -85,54 +99,115 @@ float softmax_row(float* row, int64_t stride) {
     store(row + j, e);
     sum = sum + e;
   }
-  const float total = reduce_add(sum);
-  const F32 inverse = set1(1.0f / total);
-  for (int64_t j = 0; j < stride; j += kLanes) store(row + j, load(row + j) * inverse);
-  return highest + std::log(total);
+  float shrunk = 0.0f;
+  if (state.total != 0.0f)  // there were keys before
+    shrunk = reduce_max(exp(set1(state.highest - highest)) * set1(state.total));
+  state = {highest, shrunk + reduce_add(sum)};
+  const float inverse = 1.0f / state.total;
+  for (int64_t j = 0; j < stride; j += kLanes) store(row + j, load(row + j) * set1(inverse));
+  return shrunk * inverse;
 }
 
 float dot(const float* a, const float* b, int64_t count) {
   F32 sum = zero();
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) sum = fma(load(a + i), load(b + i), sum);
-  if (i < count) {
-    const int lanes = static_cast<int>(count - i);
-    sum = fma(load_first(a + i, lanes), load_first(b + i, lanes), sum);
-  }
+  for_columns(count, [&](int64_t i, int lanes) {
+    sum = fma(read(a + i, lanes), read(b + i, lanes), sum);
+  });
   return reduce_add(sum);
 }
 
+void multiply_row(float* row, int64_t count, float factor) {
+  for_columns(count, [&](int64_t i, int lanes) {
+    write(row + i, read(row + i, lanes) * set1(factor), lanes);
+  });
+}
+
 // in [rows, keys] to out [keys, kQueryRows]; columns beyond `rows` hold anything.
-void transpose(MatrixView<const float> in, MatrixView<float> out) {
+void transpose(MatrixView<const float> in, float* out) {
   for (int64_t r = 0; r < in.rows; r += kLanes)
     for (int64_t j = 0; j < in.cols; j += kLanes)
-      transpose16(in.row(r) + j, in.stride, out.row(j) + r, out.stride);
+      transpose16(in.row(r) + j, in.stride, out + j * kQueryRows + r, kQueryRows);
+}
+
+// Up to kQueryRows query rows meet one block of keys.
+void attend(const AttentionArgs& a, RowRange rows, RowRange keys, const Segment& k,
+            const Segment& v, float* scores, Softmax* states) {
+  const AttentionShape& s = a.shape;
+  const int64_t count = seen(s, rows.end - 1, keys), stride = round_up(count, kLanes);
+  const MatrixView<float> weights(scores, rows.size(), count, stride);
+  const MatrixView<float> out = slice(s, a.out, rows);
+  const bool first = keys.begin == s.sequence.begin;
+  fill_scores(s, slice(s, a.q, rows), rows.begin, keys, k, weights);
+  for (int64_t r = 0; r < rows.size(); ++r) {
+    if (first) states[r] = kNoKeys;
+    const float kept = softmax_row(weights.row(r), stride, states[r]);
+    if (!first) multiply_row(out.row(r), s.head_dim, kept);
+    drop(s, rows.begin + r, {keys.begin, keys.begin + count}, weights.row(r));
+  }
+  multiply(weights, v, out, 1.0f, !first);
+}
+
+// What the backward of one block of keys works with.
+struct Workspace {
+  Segment k_across, v_across, k_down;
+  float *weights, *gradients;  // [kQueryRows, keys]
+  float* turned;               // [keys, kQueryRows]
+  float* copied;               // query-side operands of odd width
+};
+
+// The part of up to kQueryRows query rows in all three gradients. The first rows of a call that
+// does not accumulate take all keys, seen or not, so that all of dk and dv is set.
+void backward_rows(const AttentionBackwardArgs& a, RowRange rows, const Workspace& w) {
+  const AttentionShape& s = a.shape;
+  const bool set = !a.accumulate && rows.begin == a.queries.begin;
+  const int64_t count = set ? a.keys.size() : seen(s, rows.end - 1, a.keys);
+  const int64_t stride = round_up(count, kLanes);
+  const RowRange keys{a.keys.begin, a.keys.begin + count};
+  const auto q = slice(s, a.q, rows), out = slice(s, a.out, rows), dout = slice(s, a.dout, rows);
+  const MatrixView<float> p(w.weights, rows.size(), count, stride);
+  const MatrixView<float> dp(w.gradients, rows.size(), count, stride);
+  fill_scores(s, q, rows.begin, a.keys, w.k_across, p);
+  multiply(dout, w.v_across, dp);
+  const F32 scale = set1(1.0f / std::sqrt(static_cast<float>(s.head_dim)));
+  for (int64_t r = 0; r < rows.size(); ++r) {
+    const int64_t row = rows.begin + r;
+    drop(s, row, keys, dp.row(r));
+    const F32 lse = set1(a.lse.row(row)[s.head]);
+    const F32 mean = set1(dot(dout.row(r), out.row(r), s.head_dim));
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const F32 weight = exp(load(p.row(r) + j) - lse);
+      store(p.row(r) + j, weight);
+      store(dp.row(r) + j, scale * weight * (load(dp.row(r) + j) - mean));
+    }
+    for (int64_t j = count; j < stride; ++j) dp.row(r)[j] = 0.0f;  // was never written
+    drop(s, row, keys, p.row(r));
+  }
+  const MatrixView<const float> turned(w.turned, count, rows.size(), kQueryRows);
+  transpose(p, w.turned);
+  multiply(turned, down(dout, w.copied), slice(s, a.dv, keys), 1.0f, !set);
+  transpose(dp, w.turned);
+  multiply(turned, down(q, w.copied), slice(s, a.dk, keys), 1.0f, !set);
+  multiply(dp, w.k_down, slice(s, a.dq, rows), 1.0f, a.accumulate);
 }
 
 }  // namespace
 
 void attention(const AttentionArgs& a) noexcept {
   const AttentionShape& s = a.shape;
-  const auto q = slice(s, a.q, a.sequence, a.head), k = slice(s, a.k, a.sequence, a.head),
-             v = slice(s, a.v, a.sequence, a.head);
-  const auto out = slice(s, a.out, a.sequence, a.head);
-  const int64_t length = k.rows, stride = round_up(length, kLanes), first = s.indptr[a.sequence];
-  float* memory = a.scratch;
-  const int64_t padded = stride * round_up(s.head_dim, kLanes);
-  const Segment keys = across(k, memory);
-  const Segment values = down(v, memory + padded);
-  float* scores = memory + 2 * padded;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-  for (int64_t begin = 0; begin < length; begin += kQueryRows) {
-    const int64_t rows = length - begin < kQueryRows ? length - begin : kQueryRows;
-    fill_scores({q.row(begin), rows, q.cols, q.stride}, keys, length, scale,
-                {scores, rows, length, stride});
-    for (int64_t r = 0; r < rows; ++r) {
-      a.lse.row(first + begin + r)[a.head] = softmax_row(scores + r * stride, stride);
-      if (s.dropout.active()) drop(s, first + begin + r, a.head, scores + r * stride, length);
-    }
-    multiply({scores, rows, length, stride}, values, {out.row(begin), rows, out.cols, out.stride});
+  const int64_t padded = attention_keys(s.longest) * round_up(s.head_dim, kLanes);
+  float* scores = a.scratch + 2 * padded;
+  Softmax states[kAttentionBlock];
+  const RowRange seen_by_any{s.sequence.begin, s.causal ? a.queries.end : s.sequence.end};
+  for (int64_t key = seen_by_any.begin; key < seen_by_any.end; key += kAttentionBlock) {
+    const RowRange keys = seen_by_any.part(key, kAttentionBlock);
+    const Segment k = across(slice(s, a.k, keys), a.scratch);
+    const Segment v = down(slice(s, a.v, keys), a.scratch + padded);
+    for (int64_t row = a.queries.begin; row < a.queries.end; row += kQueryRows)
+      attend(a, a.queries.part(row, kQueryRows), keys, k, v, scores,
+             states + (row - a.queries.begin));
   }
+  for (int64_t r = 0; r < a.queries.size(); ++r)
+    a.lse.row(a.queries.begin + r)[s.head] = states[r].highest + std::log(states[r].total);
 }
 
 // With weights p, their masked form m, and scores s = scale q k^T:
@@ -140,53 +215,15 @@ void attention(const AttentionArgs& a) noexcept {
 //   dq = ds k, dk = ds^T q
 void attention_backward(const AttentionBackwardArgs& a) noexcept {
   const AttentionShape& s = a.shape;
-  const auto q = slice(s, a.q, a.sequence, a.head), k = slice(s, a.k, a.sequence, a.head),
-             v = slice(s, a.v, a.sequence, a.head), out = slice(s, a.out, a.sequence, a.head),
-             dout = slice(s, a.dout, a.sequence, a.head);
-  const auto dq = slice(s, a.dq, a.sequence, a.head), dk = slice(s, a.dk, a.sequence, a.head),
-             dv = slice(s, a.dv, a.sequence, a.head);
-  const int64_t length = k.rows, stride = round_up(length, kLanes), first = s.indptr[a.sequence];
-  const int64_t dim = round_up(s.head_dim, kLanes), padded = stride * dim;
-  float* memory = a.scratch;
-  const Segment keys_across = across(k, memory), values_across = across(v, memory + padded);
-  const Segment keys_down = down(k, memory + 2 * padded);
-  float* weights = memory + 3 * padded;
-  float* gradients = weights + kQueryRows * stride;
-  float* turned = gradients + kQueryRows * stride;
-  float* copied = turned + kQueryRows * stride;  // query-side operands of odd width
-  const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-
-  for (int64_t begin = 0; begin < length; begin += kQueryRows) {
-    const int64_t rows = length - begin < kQueryRows ? length - begin : kQueryRows;
-    const MatrixView<const float> q_rows(q.row(begin), rows, q.cols, q.stride);
-    const MatrixView<const float> dout_rows(dout.row(begin), rows, dout.cols, dout.stride);
-    const MatrixView<float> p(weights, rows, length, stride);
-    const MatrixView<float> dp(gradients, rows, length, stride);
-    const MatrixView<float> transposed(turned, length, rows, kQueryRows);
-    fill_scores(q_rows, keys_across, length, scale, p);
-    for (int64_t r = 0; r < rows; ++r) {
-      const F32 lse = set1(a.lse.row(first + begin + r)[a.head]);
-      for (int64_t j = 0; j < stride; j += kLanes)
-        store(p.row(r) + j, exp(load(p.row(r) + j) - lse));
-    }
-    multiply(dout_rows, values_across, dp);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t row = first + begin + r;
-      if (s.dropout.active()) drop(s, row, a.head, dp.row(r), length);
-      const F32 mean = set1(dot(dout.row(begin + r), out.row(begin + r), s.head_dim));
-      for (int64_t j = 0; j < stride; j += kLanes) {
-        const F32 weight = load(p.row(r) + j);
-        store(dp.row(r) + j, set1(scale) * weight * (load(dp.row(r) + j) - mean));
-      }
-      for (int64_t j = length; j < stride; ++j) dp.row(r)[j] = 0.0f;  // was never written
-      if (s.dropout.active()) drop(s, row, a.head, p.row(r), length);
-    }
-    transpose(p, {turned, stride, rows, kQueryRows});
-    multiply(transposed, down(dout_rows, copied), dv, 1.0f, begin > 0);
-    transpose(dp, {turned, stride, rows, kQueryRows});
-    multiply(transposed, down(q_rows, copied), dk, 1.0f, begin > 0);
-    multiply(dp, keys_down, {dq.row(begin), rows, dq.cols, dq.stride});
-  }
+  const int64_t keys = attention_keys(s.longest), padded = keys * round_up(s.head_dim, kLanes);
+  const int64_t all = kQueryRows * keys;  // scores
+  const auto k = slice(s, a.k, a.keys), v = slice(s, a.v, a.keys);
+  float* scores = a.scratch + 3 * padded;
+  const Workspace w{across(k, a.scratch), across(v, a.scratch + padded),
+                    down(k, a.scratch + 2 * padded), scores, scores + all, scores + 2 * all,
+                    scores + 3 * all};
+  for (int64_t row = a.queries.begin; row < a.queries.end; row += kQueryRows)
+    backward_rows(a, a.queries.part(row, kQueryRows), w);
 }
 
 }  // namespace lowbit::LOWBIT_ISA

@@ -80,39 +80,64 @@ struct ActivationBackwardArgs {
   int64_t begin, end;
 };
 
-struct AttentionShape {
-  const int64_t* indptr;
-  int64_t heads, head_dim;
-  int64_t longest;      // longest sequence, rounded up to a multiple of 4: the stride of the mask
-  DropoutMask dropout;  // weight (token m, head h, key j) is element (m heads + h) longest + j
+// Consecutive rows of a batch.
+struct RowRange {
+  int64_t begin = 0, end = 0;
+
+  int64_t size() const { return end - begin; }
+  // Rows from `first` on, at most `most` of them.
+  RowRange part(int64_t first, int64_t most) const {
+    return {first, end - first < most ? end : first + most};
+  }
 };
 
-// out = softmax(q k^T / sqrt(head_dim)) v inside every sequence and head; lse [M, heads] is the
-// logarithm of each softmax's denominator. One call does one (sequence, head).
+// Rows of queries and of keys that attention works on at a time: each key is packed once for so
+// many queries, and a sequence this long has all of its scores in one softmax.
+constexpr int64_t kAttentionBlock = 512;
+// Query rows whose scores are held at a time; a multiple of 16 and of most tile heights.
+constexpr int64_t kQueryRows = 48;
+
+// One head of one sequence.
+struct AttentionShape {
+  int64_t heads, head_dim;
+  int64_t longest;      // longest sequence, rounded up to a multiple of 4: the stride of the mask
+  bool causal;          // a token sees itself and those before it, otherwise its whole sequence
+  DropoutMask dropout;  // weight (token m, head h, key j) is element (m heads + h) longest + j
+  RowRange sequence;
+  int64_t head;
+};
+
+// out = softmax(q k^T / sqrt(head_dim)) v for up to kAttentionBlock rows of queries that begin a
+// multiple of it after their sequence; lse [M, heads] is the logarithm of each softmax's
+// denominator.
 struct AttentionArgs {
   AttentionShape shape;
   MatrixView<const float> q, k, v;  // [M, heads * head_dim]
   MatrixView<float> out;
   MatrixView<float> lse;
-  int64_t sequence, head;
+  RowRange queries;
   float* scratch;  // attention_scratch(...) floats
 };
 
+// What one block of queries and one block of keys, not after it when causal, give to the gradients.
 struct AttentionBackwardArgs {
   AttentionShape shape;
   MatrixView<const float> dout, q, k, v, out, lse;
   MatrixView<float> dq, dk, dv;
-  int64_t sequence, head;
+  RowRange queries, keys;
+  bool accumulate;  // add to the gradients; otherwise set them
   float* scratch;
 };
 
-// Query rows whose scores are held at a time; a multiple of 16 and of most tile heights.
-constexpr int64_t kQueryRows = 48;
+// Columns for the keys of a block, where the longest sequence has so many.
+inline int64_t attention_keys(int64_t longest) {
+  return round_up(longest < kAttentionBlock ? longest : kAttentionBlock, 16);
+}
 
 inline int64_t attention_scratch(int64_t longest, int64_t head_dim) {
-  const int64_t keys = round_up(longest, 16), dim = round_up(head_dim, 16);
-  // Transposed keys and values, padded keys and values, scores and their two gradients.
-  return 4 * keys * dim + 3 * kQueryRows * keys + 2 * kQueryRows * dim + 64;
+  const int64_t keys = attention_keys(longest), dim = round_up(head_dim, 16);
+  // Packed keys and values, scores, their gradients and transpose, one packed query-side operand.
+  return 3 * keys * dim + 3 * kQueryRows * keys + kQueryRows * dim;
 }
 
 // out[m] = word[ids[m]] + position[position_ids[m]] + type[type_ids[m]]; only `word` is required.

@@ -1,4 +1,5 @@
 // Multi-head self-attention over packed sequences: a token sees its own sequence and no padding.
+// Memory grows with the tokens alone, and a sequence of any length is work for all threads.
 #pragma once
 
 #include "core/random.hpp"
@@ -11,6 +12,7 @@ struct AttentionInputs {
   int64_t heads = 1;
   VectorView<const int64_t> indptr;  // [B + 1]
   DropoutMask dropout;               // of the attention weights
+  bool causal = false;               // a token sees itself and the tokens before it
 };
 
 // out [M, heads * head_dim]; lse [M, heads] is what the backward needs.

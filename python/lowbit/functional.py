@@ -55,10 +55,12 @@ def softmax_backward(dy: Any, y: Any) -> np.ndarray:
     return kind.restore(_core.softmax_backward(dy_rows, as_rows(y, "softmax_backward", "y")[0]))
 
 
-def attention(q: Any, k: Any, v: Any, heads: int, indptr: Any = None) -> np.ndarray:
+def attention(
+    q: Any, k: Any, v: Any, heads: int, indptr: Any = None, *, causal: bool = False
+) -> np.ndarray:
     """softmax(q k^T / sqrt(d)) v inside every sequence and head (Vaswani et al., 2017).
 
-    No T x T matrix is stored: 48 queries at a time see the keys of their sequence.
+    No T x T matrix is stored: 48 queries meet 512 keys at a time, so memory grows with M alone.
 
     Parameters
     ----------
@@ -70,6 +72,8 @@ def attention(q: Any, k: Any, v: Any, heads: int, indptr: Any = None) -> np.ndar
     indptr
         [sequences + 1]: sequence s is the rows indptr[s] to indptr[s + 1]. None: all rows are one
         sequence.
+    causal
+        A token sees itself and the tokens before it, not those after it.
 
     Returns
     -------
@@ -81,13 +85,15 @@ def attention(q: Any, k: Any, v: Any, heads: int, indptr: Any = None) -> np.ndar
     >>> q, v = np.zeros((3, 2)), np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]])
     >>> attention(q, q, v, heads=1, indptr=[0, 2, 3]).tolist()
     [[2.0, 20.0], [2.0, 20.0], [5.0, 50.0]]
+    >>> attention(q, q, v, heads=1, causal=True).round(4).tolist()
+    [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]
     """
     rows, kind, ends = _attention_inputs("attention", q, k, v, indptr)
-    return kind.restore(_core.attention(*rows, heads, ends)[0])
+    return kind.restore(_core.attention(*rows, heads, ends, causal=causal)[0])
 
 
 def attention_backward(
-    dy: Any, q: Any, k: Any, v: Any, heads: int, indptr: Any = None
+    dy: Any, q: Any, k: Any, v: Any, heads: int, indptr: Any = None, *, causal: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of q, k and v through `attention`, which is computed once more.
 
@@ -100,9 +106,9 @@ def attention_backward(
     """
     name = "attention_backward"
     rows, kind, ends = _attention_inputs(name, q, k, v, indptr)
-    out, lse = _core.attention(*rows, heads, ends)
+    out, lse = _core.attention(*rows, heads, ends, causal=causal)
     dy_rows = np.ascontiguousarray(as_rows(dy, name, "dy")[0])
-    gradients = _core.attention_backward(dy_rows, *rows, out, lse, heads, ends)
+    gradients = _core.attention_backward(dy_rows, *rows, out, lse, heads, ends, causal=causal)
     dq, dk, dv = (kind.restore(gradient) for gradient in gradients)
     return dq, dk, dv
 

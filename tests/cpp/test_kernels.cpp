@@ -203,18 +203,21 @@ void run_embed(Results& results) {
 }
 
 void run_attention(Results& results) {
-  const int64_t indptr[] = {0, 1, 1, 18, 67}, rows = 67;
+  const int64_t indptr[] = {0, 1, 1, 18, 67, 600}, rows = 600;  // the last is two blocks of keys
   for (const auto& [heads, dim] : {std::pair{1, 7}, {3, 32}, {2, 40}}) {
     const int64_t cols = heads * dim;
     Matrix q = Matrix::random(1, rows, cols), k = Matrix::random(2, rows, cols);
     Matrix v = Matrix::random(3, rows, cols), dout = Matrix::random(4, rows, cols);
     Matrix out(rows, cols), lse(rows, heads), dq(rows, cols), dk(rows, cols), dv(rows, cols);
-    const ops::AttentionInputs in{q.view(), k.view(), v.view(), heads, {indptr, 5}, {0.2f, 9, 8}};
-    ops::attention(in, out.view(), lse.view());
-    ops::attention_backward(in, dout.view(), out.view(), lse.view(),
-                            {dq.view(), dk.view(), dv.view()});
-    out.keep_in(results["attention"]), lse.keep_in(results["attention"]);
-    for (const Matrix* m : {&dq, &dk, &dv}) m->keep_in(results["attention_backward"]);
+    for (const bool causal : {false, true}) {
+      const ops::AttentionInputs in{q.view(), k.view(), v.view(), heads, {indptr, 6}, {0.2f, 9, 8},
+                                    causal};
+      ops::attention(in, out.view(), lse.view());
+      ops::attention_backward(in, dout.view(), out.view(), lse.view(),
+                              {dq.view(), dk.view(), dv.view()});
+      out.keep_in(results["attention"]), lse.keep_in(results["attention"]);
+      for (const Matrix* m : {&dq, &dk, &dv}) m->keep_in(results["attention_backward"]);
+    }
   }
 }
 

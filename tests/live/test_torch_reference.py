@@ -7,7 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lowbit.reference import embeddings, layers, linear, optimizer, positions, quantization  # noqa: E402
+from lowbit.reference import (  # noqa: E402
+    embeddings,
+    functional,
+    layers,
+    linear,
+    optimizer,
+    positions,
+    quantization,
+)
+from lowbit.reference.attention import attention, attention_backward  # noqa: E402
 from lowbit.reference.random import dropout, keep_mask  # noqa: E402
 
 INDPTR = np.array([0, 5, 6, 13])
@@ -61,39 +70,69 @@ def test_layer_norm(rng):
     close(layers.layer_norm_backward(dy, x * 3 + 7, gamma, 1e-5), tx.grad)
 
 
-def test_gelu(rng):
+def test_rms_norm(rng):
+    x, gamma, dy = (rng.standard_normal(s) for s in ((9, 20), (20,), (9, 20)))
+    tx = tensor(x * 3)
+    ty = F.rms_norm(tx, (20,), tensor(gamma, False), eps=1e-5)
+    ty.backward(tensor(dy, False))
+    close(functional.rms_norm(x * 3, gamma, 1e-5), ty)
+    close(functional.rms_norm_backward(dy, x * 3, gamma, 1e-5), tx.grad)
+
+
+ACTIVATIONS = {
+    "gelu": (F.gelu, layers.gelu, layers.gelu_backward),
+    "gelu_tanh": (
+        lambda x: F.gelu(x, approximate="tanh"),
+        functional.gelu_tanh,
+        functional.gelu_tanh_backward,
+    ),
+    "silu": (F.silu, functional.silu, functional.silu_backward),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name, rng):
+    theirs, forward, backward = ACTIVATIONS[name]
     x, dy = np.linspace(-12, 12, 501), rng.standard_normal(501)
     tx = tensor(x)
-    ty = F.gelu(tx)
+    ty = theirs(tx)
     ty.backward(tensor(dy, False))
-    close(layers.gelu(x), ty)
-    close(layers.gelu_backward(dy, x), tx.grad)
+    close(forward(x), ty)
+    close(backward(dy, x), tx.grad)
 
 
 def test_softmax_and_erf(rng):
-    x = rng.standard_normal((7, 30)) * 50
-    close(layers.softmax(x), torch.softmax(tensor(x), -1))
+    x, dy = rng.standard_normal((7, 30)) * 50, rng.standard_normal((7, 30))
+    tx = tensor(x)
+    ty = torch.softmax(tx, -1)
+    ty.backward(tensor(dy, False))
+    close(layers.softmax(x), ty)
+    close(functional.softmax_backward(dy, layers.softmax(x)), tx.grad)
     close(layers.erf(x), torch.erf(tensor(x)))
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("p", [0.0, 0.4])
-def test_attention(rng, p):
+def test_attention(rng, p, causal):
     heads, width = 3, 8
     q, k, v, dout = (rng.standard_normal((13, heads * width)) for _ in range(4))
     tq, tk, tv = tensor(q), tensor(k), tensor(v)
     parts = []
     for begin, end in itertools.pairwise(INDPTR):
         split = [t[begin:end].view(-1, heads, width).transpose(0, 1) for t in (tq, tk, tv)]
-        weights = torch.softmax(split[0] @ split[1].mT / width**0.5, -1)
+        scores = split[0] @ split[1].mT / width**0.5
+        if causal:
+            scores = scores + torch.full_like(scores, -torch.inf).triu(1)
+        weights = torch.softmax(scores, -1)
         row, head = np.arange(begin, end)[None, :, None], np.arange(heads)[:, None, None]
         places = 4 + (row * heads + head) * 8 + np.arange(end - begin)  # 8: the longest, 7, padded
         keep = tensor(keep_mask(p, 9, places) / (1 - np.float64(np.float32(p))), False)
         parts.append((weights * keep @ split[2]).transpose(0, 1).reshape(-1, heads * width))
     torch.cat(parts).backward(tensor(dout, False))
     tolerance = 1e-12 if p == 0 else 1e-6  # 1 / (1 - p) is a float32 by definition
-    mask = (p, 9, 4)
-    close(layers.attention(q, k, v, heads, INDPTR, *mask), torch.cat(parts), tolerance)
-    gradients = layers.attention_backward(dout, q, k, v, heads, INDPTR, *mask)
+    mask = (p, 9, 4, causal)
+    close(attention(q, k, v, heads, INDPTR, *mask), torch.cat(parts), tolerance)
+    gradients = attention_backward(dout, q, k, v, heads, INDPTR, *mask)
     for got, expected in zip(gradients, (tq, tk, tv), strict=True):
         close(got, expected.grad, tolerance)
 

@@ -5,6 +5,6 @@ shapes are those of the kernels: M tokens of a batch without padding, text b bei
 indptr[b] to indptr[b + 1].
 
 A reading order: `quantization` (what a stored number means), `linear` (a low-rank adapter beside a
-frozen weight), `layers` (the other parts of a transformer), `encoder` (BERT from these), then
-`functional` (what other models have), `optimizer` and `random`.
+frozen weight), `layers` and `attention` (the other parts of a transformer), `encoder` (BERT from
+these), then `functional` (what other models have), `optimizer` and `random`.
 """

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowbit.reference import layers
+from lowbit.reference.attention import attention, attention_backward
 from lowbit.reference.embeddings import embedding_sum
 from lowbit.reference.linear import linear, linear_backward
 from lowbit.reference.random import dropout
@@ -166,9 +167,8 @@ class _Pass:
 
     def norm_backward(self, name: str, dy: np.ndarray) -> np.ndarray:
         (x,) = self.stack.pop()
-        return layers.layer_norm_backward(
-            dy, x, self.model.weights[f"{name}.weight"], self.model.eps
-        )
+        gamma = self.model.weights[f"{name}.weight"]
+        return layers.layer_norm_backward(dy, x, gamma, self.model.eps)
 
     def dropout(self, x: np.ndarray) -> np.ndarray:
         mask = self.masks.take(self.masks.p, x.size)
@@ -206,7 +206,7 @@ class _Pass:
         longest = -(-int(np.diff(indptr).max()) // 4) * 4
         mask = self.masks.take(self.masks.p, len(x) * heads * longest)
         self.stack.append((q, k, v, mask))
-        context = layers.attention(q, k, v, heads, indptr, *mask)
+        context = attention(q, k, v, heads, indptr, *mask)
         inner = self.dropout(self.linear(f"{name}.attention.output.dense", context))
         x = self.norm(f"{name}.attention.output.LayerNorm", inner + x)
         inner = self.linear(f"{name}.intermediate.dense", x)
@@ -224,7 +224,7 @@ class _Pass:
         inner = self.dropout_backward(dsum)
         dcontext = self.linear_backward(f"{name}.attention.output.dense", inner)
         q, k, v, mask = self.stack.pop()
-        dq, dk, dv = layers.attention_backward(
+        dq, dk, dv = attention_backward(
             dcontext, q, k, v, self.model.heads, self.batch.indptr, *mask
         )
         dx = dsum
