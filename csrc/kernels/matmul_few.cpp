@@ -1,6 +1,11 @@
 // The product of matmul.cpp for a few rows of x, such as one token at a time: a weight is used too
-// seldom to be worth a panel, so packed codes are decoded in registers on their way to the sums.
-// Same sums in the same order as matmul.cpp, so the same bits, however many rows come together.
+// seldom to be worth a panel.
+//
+// Packed codes are decoded in registers on their way to the sums: the same sums in the same order
+// as matmul.cpp, so the same bits, however many rows come together. Rows of dense weights are read
+// as they lie, 16 columns at a time, since turning them into panels takes four times as long as
+// reading them; their sums have an order of their own.
+#include "formats/dense.hpp"
 #include "formats/format.hpp"
 #include "formats/scales.hpp"
 #include "kernels/few.hpp"
@@ -78,11 +83,74 @@ void multiply_panels(const MatmulArgs& a) {
   for (; panel < a.panel_end; ++panel) multiply_rows<Packed, kMostRows>(a, a.row_begin, panel);
 }
 
+// Each row of x times one row of weights.
+template <class Dense, int rows>
+void add_dots(const typename Dense::Element* weights, const MatrixView<const float>& x, int64_t row,
+              float (&dots)[rows][kLanes], int64_t lane) {
+  constexpr int kChains = rows < 3 ? 4 / rows : 1;  // a single chain of sums would wait for itself
+  F32 part[rows][kChains];
+  for (auto& chains : part)
+    for (F32& sum : chains) sum = zero();
+  int64_t k = 0;
+  for (; k + kChains * kLanes <= x.cols; k += kChains * kLanes)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      const F32 w = Dense::load16(weights + k + c * kLanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; ++r)
+        part[r][c] = fma(load(x.row(row + r) + k + c * kLanes), w, part[r][c]);
+    }
+  for (; k < x.cols; k += kLanes) {
+    const int columns = static_cast<int>(x.cols - k < kLanes ? x.cols - k : kLanes);
+    const F32 w = load_some<Dense>(weights + k, columns);
+    for (int r = 0; r < rows; ++r)
+      part[r][0] = fma(load_first(x.row(row + r) + k, columns), w, part[r][0]);
+  }
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 1; c < kChains; ++c) part[r][0] = part[r][0] + part[r][c];
+    dots[r][lane] = reduce_add(part[r][0]);
+  }
+}
+
+template <class Dense, int rows>
+void multiply_dense(const MatmulArgs& a, int64_t row, int64_t panel) {
+  const WeightView& w = a.first.weight;
+  Sums<rows> sums = start_sums<rows>(a, row, panel);
+  float dots[rows][kLanes] = {};
+  for (int64_t lane = 0; lane < lanes_of(a, panel); ++lane) {
+    const auto* weights = static_cast<const typename Dense::Element*>(w.data);
+    add_dots<Dense, rows>(weights + (panel * kLanes + lane) * w.stride, a.first.x, row, dots, lane);
+  }
+  for (int r = 0; r < rows; ++r) sums.of[r] = sums.of[r] + load(dots[r]);
+  read_low_rank(a, panel);
+  finish_sums(a, row, panel, sums);
+}
+
+// `count` rows of one panel, 1 to `rows`.
+template <class Dense, int rows>
+void multiply_dense_rows(const MatmulArgs& a, int64_t row, int64_t count, int64_t panel) {
+  if constexpr (rows > 1)
+    if (count < rows) return multiply_dense_rows<Dense, rows - 1>(a, row, count, panel);
+  multiply_dense<Dense, rows>(a, row, panel);
+}
+
+template <class Dense>
+void multiply_dense_panels(const MatmulArgs& a) {
+  constexpr int kRows = kMostRows < 4 ? kMostRows : 4;
+  for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel)
+    for (int64_t row = a.row_begin; row < a.row_end; row += kRows)
+      multiply_dense_rows<Dense, kRows>(a, row, a.row_end - row, panel);
+}
+
 }  // namespace
 
 void matmul_few(const MatmulArgs& a) noexcept {
   visit(a.first.weight.format, [&](auto tag) {
-    if constexpr (tag.packed) multiply_panels<typename decltype(tag)::type>(a);
+    using Type = typename decltype(tag)::type;
+    if constexpr (tag.packed)
+      multiply_panels<Type>(a);
+    else
+      multiply_dense_panels<Type>(a);
   });
 }
 

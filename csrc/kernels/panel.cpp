@@ -1,6 +1,7 @@
 // Decoding of panels, once per instruction set for all kernels that read weights.
 #include "formats/panel.hpp"
 
+#include "formats/dense.hpp"
 #include "formats/format.hpp"
 #include "formats/scales.hpp"
 
@@ -33,17 +34,15 @@ inline void read_packed(const WeightView& w, int64_t block, int64_t begin, int64
   }
 }
 
-// The first `lanes` of 16 elements as floats.
-template <class Dense, class Element>
-inline F32 load_some(const Element* p, int lanes) {
-  if (lanes == kLanes) return Dense::load16(p);
-  if constexpr (sizeof(Element) == sizeof(float)) {
-    return load_first(p, lanes);
-  } else {
-    Element tile[kLanes] = {};
-    for (int i = 0; i < lanes; ++i) tile[i] = p[i];
-    return Dense::load16(tile);
-  }
+// 16 columns of up to 16 rows, or fewer at the edges; lanes beyond the last row become zero.
+template <class Dense>
+void read_corner(const typename Dense::Element* data, int64_t stride, int64_t rows, int columns,
+                 float* out) {
+  float tile[kLanes * kLanes], turned[kLanes * kLanes];
+  for (int64_t r = 0; r < kLanes; ++r)
+    store(tile + r * kLanes, r < rows ? load_some<Dense>(data + r * stride, columns) : zero());
+  transpose16(tile, kLanes, turned, kLanes);
+  for (int c = 0; c < columns; ++c) store(out + c * kLanes, load(turned + c * kLanes));
 }
 
 template <class Dense>
@@ -52,7 +51,6 @@ inline void read_dense(const WeightView& w, int64_t panel, int64_t begin, int64_
   const int64_t row0 = panel * kLanes;
   const auto* data = static_cast<const typename Dense::Element*>(w.data) + row0 * w.stride;
   const int64_t rows = w.rows - row0 < kLanes ? w.rows - row0 : kLanes;
-  float tile[kLanes * kLanes] = {};  // rows beyond the last stay zero
   for (int64_t k = begin; k < end; k += kLanes, out += kLanes * kLanes) {
     const int columns = static_cast<int>(end - k < kLanes ? end - k : kLanes);
     if constexpr (sizeof(*data) == sizeof(float))
@@ -60,15 +58,7 @@ inline void read_dense(const WeightView& w, int64_t panel, int64_t begin, int64_
         transpose16(data + k, w.stride, out, kLanes);
         continue;
       }
-    for (int64_t r = 0; r < rows; ++r)
-      store(tile + r * kLanes, load_some<Dense>(data + r * w.stride + k, columns));
-    if (columns == kLanes) {
-      transpose16(tile, kLanes, out, kLanes);
-      continue;
-    }
-    float turned[kLanes * kLanes];
-    transpose16(tile, kLanes, turned, kLanes);
-    for (int c = 0; c < columns; ++c) store(out + c * kLanes, load(turned + c * kLanes));
+    read_corner<Dense>(data + k, w.stride, rows, columns, out);
   }
 }
 

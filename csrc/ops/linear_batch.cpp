@@ -82,14 +82,6 @@ void check_batch(const char* function, const LowRankBatch& batch, const WeightVi
   }
 }
 
-// A whole product in the calling thread.
-void multiply_here(MatmulArgs args) {
-  args.row_begin = 0, args.row_end = args.y.rows;
-  args.panel_begin = 0, args.panel_end = ceil_div(args.y.cols, 16);
-  args.scratch = scratch<float>(matmul_scratch(0));
-  kernels().matmul(args);
-}
-
 // y += x w^T for one adapter's B.
 MatmulArgs plus(MatrixView<const float> x, MatrixView<const float> w, bool transposed,
                 MatrixView<float> y) {

@@ -14,9 +14,12 @@ namespace {
 // Rows from which it pays to round x and every weight first.
 constexpr int64_t kManyRows = 32;
 
-// Rows up to which weights are decoded in registers instead of into panels. Measured: with five a
+// Rows up to which weights go straight into the sums instead of into panels. Measured: with five a
 // panel that all of them use is as fast.
 constexpr int64_t kFewRows = 4;
+
+// Columns from which a row of dense weights is multiplied as it lies.
+constexpr int64_t kShortestDot = 64;
 
 // Columns of x that share a scale in int8, at most.
 constexpr int64_t kInt8Block = 256;
@@ -102,9 +105,10 @@ void multiply_int8(const MatmulArgs& args) {
     run(args, 16, most_rows, 16 * rank, table.matmul_int8);
 }
 
+// Dense rows that are short go through panels: the end of a sum would take longer than the sum.
 bool takes_few(const MatmulArgs& args) {
-  return args.y.rows <= kFewRows && !args.transposed &&
-         format_info(args.first.weight.format).packed;
+  if (args.y.rows > kFewRows || args.transposed) return false;
+  return format_info(args.first.weight.format).packed || args.first.x.cols >= kShortestDot;
 }
 
 }  // namespace
@@ -229,6 +233,13 @@ void matmul(MatmulArgs args, Compute compute) {
   pack(args.first, first);
   pack(args.second, second);
   run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
+}
+
+void multiply_here(MatmulArgs args) {
+  args.row_begin = 0, args.row_end = args.y.rows;
+  args.panel_begin = 0, args.panel_end = ceil_div(args.y.cols, 16);
+  args.scratch = scratch<float>(matmul_scratch(args.second.x.cols));
+  (takes_few(args) ? kernels().matmul_few : kernels().matmul)(args);
 }
 
 }  // namespace lowbit::ops

@@ -76,4 +76,7 @@ class PackedRows {
 // operand that comes without.
 void matmul(MatmulArgs args, Compute compute);
 
+// Runs a product in fp32 in the calling thread, which may be one of a pool's.
+void multiply_here(MatmulArgs args);
+
 }  // namespace lowbit::ops
