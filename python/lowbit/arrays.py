@@ -11,6 +11,7 @@ from lowbit import _core
 
 # dtype names of 16-bit floats, and what the kernels call them. "bfloat16" is that of ml_dtypes.
 _WORDS = {"float16": "fp16", "bfloat16": "bf16"}
+_FLOAT32 = np.dtype(np.float32)
 
 
 def as_float32(value: Any, function: str, argument: str, ndim: int | None = None) -> np.ndarray:
@@ -23,7 +24,7 @@ def as_float32(value: Any, function: str, argument: str, ndim: int | None = None
     ValueError
         If it does not have `ndim` dimensions.
     """
-    array = _widened(_as_array(value), function, argument)
+    array = value if _is_float32(value) else _widened(_as_array(value), function, argument)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(
             f"{function}: {argument} has shape {array.shape}; expected {ndim} dimensions"
@@ -51,6 +52,8 @@ def as_rows(value: Any, function: str, argument: str) -> tuple[np.ndarray, Rows]
     >>> rows.base is wide, kind.restore(rows).shape
     (True, (5, 4))
     """
+    if _is_float32(value) and value.ndim == 2 and value.flags.c_contiguous:
+        return value, Rows(value.shape[:1], _FLOAT32)
     array = _as_array(value)
     if array.ndim == 0:
         raise ValueError(f"{function}: {argument} is a single number; pass an array [..., K]")
@@ -71,11 +74,21 @@ class Rows:
 
     def restore(self, rows: np.ndarray) -> np.ndarray:
         """float32 [M, N] as [..., N], in float16 or bfloat16 when that came in."""
-        array = rows.reshape(*self.shape, rows.shape[1])
-        if self.dtype.name in _WORDS:
-            words = _core.from_float32(np.ascontiguousarray(array), _WORDS[self.dtype.name])
-            return words.view(self.dtype)
-        return array
+        array = rows if len(self.shape) == 1 else rows.reshape(*self.shape, rows.shape[1])
+        words = _words(self.dtype)
+        if words is None:
+            return array
+        return _core.from_float32(np.ascontiguousarray(array), words).view(self.dtype)
+
+
+def _is_float32(value: Any) -> bool:
+    """Whether the kernels take it as it is; asked first, since a call may be microseconds."""
+    return type(value) is np.ndarray and value.dtype == _FLOAT32
+
+
+def _words(dtype: np.dtype) -> str | None:
+    """What the kernels call a 16-bit float; None for other types."""
+    return _WORDS.get(dtype.name) if dtype.itemsize == 2 and dtype.kind in "fV" else None
 
 
 def _as_array(value: Any) -> np.ndarray:
@@ -86,9 +99,10 @@ def _as_array(value: Any) -> np.ndarray:
 
 def _widened(array: np.ndarray, function: str, argument: str) -> np.ndarray:
     """16-bit floats as float32; other numbers as they are."""
-    if array.dtype.name in _WORDS:
+    name = _words(array.dtype)
+    if name is not None:
         words = np.ascontiguousarray(array).view(np.uint16).reshape(array.shape)
-        return _core.to_float32(words, _WORDS[array.dtype.name])
+        return _core.to_float32(words, name)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{function}: {argument} has dtype {array.dtype}; pass numbers, best of float32"

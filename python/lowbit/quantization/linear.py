@@ -19,10 +19,11 @@ def kernel_weight(weight: Any, function: str) -> Any:
     if isinstance(weight, QuantizedMatrix):
         return weight._packed
     array = np.asarray(weight)
-    if array.dtype == np.uint16 or array.dtype.name == "bfloat16":
-        return np.ascontiguousarray(array).view(np.uint16)
-    if array.dtype == np.float16:
-        return np.ascontiguousarray(array)
+    if array.dtype.itemsize == 2:
+        if array.dtype == np.uint16 or array.dtype.name == "bfloat16":
+            return np.ascontiguousarray(array).view(np.uint16)
+        if array.dtype == np.float16:
+            return np.ascontiguousarray(array)
     return as_float32(array, function, "weight", ndim=2)
 
 
