@@ -5,14 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizers/model.hpp"
 #include "tokenizers/trie.hpp"
 
 namespace lowbit::tokenizers {
-
-struct Piece {
-  int32_t id;
-  int32_t begin, end;  // bytes of the word
-};
 
 enum class WordModel { wordpiece, whole_word };
 
@@ -23,14 +19,14 @@ struct VocabularyOptions {
   int64_t max_characters = 100;  // longer words are unknown
 };
 
-class Vocabulary {
+class Vocabulary final : public Model {
  public:
   // `ids[i]` is the id of `tokens[i]`.
   Vocabulary(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
              VocabularyOptions options);
 
-  // Appends the pieces of a word; the unknown id alone when it cannot be spelled.
-  void encode(std::string_view word, std::vector<Piece>& pieces) const;
+  // The unknown id alone when the word cannot be spelled.
+  void encode(std::string_view word, std::vector<Piece>& pieces) const override;
 
  private:
   VocabularyOptions options_;

@@ -1,0 +1,166 @@
+#include "tokenizers/bpe.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "tokenizers/bpe_chunks.hpp"
+#include "tokenizers/utf8_atoms.hpp"
+
+namespace lowbit::tokenizers {
+namespace {
+
+constexpr uint32_t kNone = Merges::kNone;
+
+}  // namespace
+
+void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
+  if (word.empty()) return;
+  check(word.size() <= INT32_MAX, "Bpe.encode: a word has ", word.size(),
+        " bytes, at most 2 GB fit");
+  if (const int32_t id = random() ? -1 : whole_word(word); id >= 0)
+    return pieces.push_back({id, 0, static_cast<int32_t>(word.size())});
+  if (encode_short(word, pieces)) return;
+  std::vector<Part> parts;
+  parts.reserve(word.size());
+  split_into_atoms(word, parts);
+  const size_t count = merge(parts.data(), parts.size());
+  append(word, parts.data(), count, pieces);
+}
+
+int32_t Bpe::whole_word(std::string_view word) const {
+  if (word.size() <= WordKey::kMaxBytes) return whole_words_.find(word);
+  if (word.size() > longest_) return -1;
+  const uint32_t number = index_.find(word);
+  return number != TokenIndex::kNone && whole_[number] ? ids_[symbols_[number]] : -1;
+}
+
+// Short words of single bytes that are all symbols, with their ranks; 0 for other words.
+size_t Bpe::split_into_bytes(std::string_view word, Part* parts) const {
+  if (byte_pairs_.empty() || word.size() > kShortWord) return 0;
+  for (size_t i = 0; i < word.size(); ++i) {
+    const uint32_t symbol = bytes_[static_cast<uint8_t>(word[i])];
+    if (symbol == kNone) return 0;
+    const uint32_t rank = i + 1 < word.size() ? byte_pairs_[byte_pair(word, i)] : kNone;
+    const auto at = static_cast<int32_t>(i);
+    parts[i] = {rank, symbol, at, at + 1};
+  }
+  return word.size();
+}
+
+// The way of nearly all words. False for others.
+bool Bpe::encode_short(std::string_view word, std::vector<Piece>& pieces) const {
+  if (random() || !(derived_ || splits_->regular())) return false;
+  Part parts[kShortWord];
+  const size_t count = split_into_bytes(word, parts);
+  if (count == 0) return false;
+  append(word, parts, merge_short(merges_, parts, count), pieces);
+  return true;
+}
+
+size_t Bpe::merge(Part* parts, size_t count) const {
+  if (random()) {
+    const uint64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
+    return merge_by_heap(merges_, parts, count, {options_.dropout, options_.seed, call});
+  }
+  const bool regular = splits_ && splits_->regular();
+  if (count <= kShortWord && (derived_ || regular)) {
+    rank_parts(merges_, parts, count);
+    return merge_short(merges_, parts, count);
+  }
+  if (!regular) return merge_by_heap(merges_, parts, count, {});
+  if (const size_t merged = merge_in_chunks(merges_, *splits_, parts, count)) return merged;
+  const LongWords* words = long_words();
+  return words ? words->merge(parts, count) : merge_by_heap(merges_, parts, count, {});
+}
+
+// Built when the first word needs it; null when it cannot be used.
+const LongWords* Bpe::long_words() const {
+  std::call_once(long_words_once_,
+                 [&] { long_words_ = std::make_unique<LongWords>(*splits_, ids_.size()); });
+  return long_words_->usable() ? long_words_.get() : nullptr;
+}
+
+void Bpe::split_into_atoms(std::string_view word, std::vector<Part>& parts) const {
+  if (!derived_) return split_by_reference(word, parts);
+  const uint32_t unspelled = symbols_.back();
+  for (size_t at = 0, length; at < word.size(); at += length) {
+    length = options_.atoms == Atoms::bytes ? 1 : atom_length(word, at);
+    const uint32_t found = length == 1 ? bytes_[static_cast<uint8_t>(word[at])]
+                                       : find_symbol(word.substr(at, length));
+    const uint32_t symbol = found == kNone ? unspelled : found;
+    parts.push_back({kNone, symbol, static_cast<int32_t>(at), static_cast<int32_t>(at + length)});
+  }
+}
+
+// The atom as the vocabulary has it, with the affixes of its place, is left in `text`.
+uint32_t Bpe::find_atom(std::string_view word, size_t at, size_t length, std::string& text) const {
+  if (length == 1 && !has_affixes()) {
+    text.assign(1, word[at]);
+    return bytes_[static_cast<uint8_t>(word[at])];
+  }
+  text.assign(at > 0 ? options_.continuing_prefix : "").append(word, at, length);
+  if (at + length == word.size()) text += options_.end_of_word_suffix;
+  return find_symbol(text);
+}
+
+// Hugging Face's rules to the letter. Unknown atoms wait for the next known one, so that bytes
+// which come in between stand before them; and places are sums of lengths, so that dropped atoms
+// do not count.
+void Bpe::split_by_reference(std::string_view word, std::vector<Part>& parts) const {
+  int32_t at = 0;
+  const auto add = [&](uint32_t symbol, int32_t length) {
+    parts.push_back({kNone, symbol, at, at + length});
+    at += length;
+  };
+  int32_t unknown_length = 0;
+  const auto add_unknown = [&] {
+    if (unknown_length > 0) add(unknown_, unknown_length);
+    unknown_length = 0;
+  };
+  std::string text;
+  for (size_t i = 0, length; i < word.size(); i += length) {
+    length = options_.atoms == Atoms::bytes ? 1 : atom_length(word, i);
+    const uint32_t symbol = find_atom(word, i, length, text);
+    const auto has_token = [&](char byte) {
+      return fallback_[static_cast<uint8_t>(byte)] != kNone;
+    };
+    if (symbol != kNone) {
+      add_unknown();
+      add(symbol, static_cast<int32_t>(length));
+    } else if (options_.byte_fallback && std::all_of(text.begin(), text.end(), has_token)) {
+      for (const char byte : text) add(fallback_[static_cast<uint8_t>(byte)], 1);
+    } else if (unknown_ != kNone) {
+      if (!options_.fuse_unknown) add_unknown();
+      unknown_length += static_cast<int32_t>(length);
+    }
+  }
+  add_unknown();
+}
+
+void Bpe::append(std::string_view word, const Part* parts, size_t count,
+                 std::vector<Piece>& pieces) const {
+  const auto size = static_cast<int32_t>(word.size());
+  const size_t before = pieces.size();
+  for (size_t i = 0; i < count; ++i) {
+    const auto [rank, symbol, begin, end] = parts[i];
+    if (ids_[symbol] >= 0) {
+      pieces.push_back({ids_[symbol], std::min(begin, size), std::min(end, size)});
+      continue;
+    }
+    const auto has_token = [&](char byte) {
+      return fallback_[static_cast<uint8_t>(byte)] != kNone;
+    };
+    const std::string_view text = word.substr(begin, end - begin);
+    if (options_.byte_fallback && std::all_of(text.begin(), text.end(), has_token)) {
+      for (int32_t at = begin; at < end; ++at)
+        pieces.push_back({ids_[fallback_[static_cast<uint8_t>(word[at])]], at, at + 1});
+    } else if (unknown_ != kNone) {
+      const bool joins = options_.fuse_unknown && pieces.size() > before &&
+                         pieces.back().id == ids_[unknown_] && pieces.back().end == begin;
+      if (joins) pieces.back().end = end;
+      else pieces.push_back({ids_[unknown_], begin, end});
+    }
+  }
+}
+
+}  // namespace lowbit::tokenizers

@@ -1,0 +1,230 @@
+#include "tokenizers/word_cache.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace lowbit::tokenizers {
+namespace {
+
+constexpr size_t kFirstLines = size_t{1} << 10;
+constexpr size_t kMaxLines = size_t{1} << 16;
+constexpr size_t kFirstLong = size_t{1} << 8;
+constexpr size_t kMaxLong = size_t{1} << 16;
+constexpr size_t kMaxPool = size_t{1} << 20;   // ids
+constexpr size_t kMaxTexts = size_t{1} << 22;  // bytes
+constexpr size_t kMaxLength = 1024;            // longer words come once
+constexpr size_t kBatch = 32;                  // words whose cache lines are fetched ahead
+
+}  // namespace
+
+void IdBuffer::grow(size_t needed) {
+  const size_t capacity = std::max({needed, 2 * capacity_, size_t{1024}});
+  Memory<int32_t> data = take<int32_t>(static_cast<int64_t>(capacity));
+  if (size_ > 0) std::memcpy(data.get(), data_.get(), size_ * sizeof(int32_t));
+  data_ = std::move(data);
+  capacity_ = capacity;
+}
+
+WordCache::WordCache() { clear(); }
+
+void WordCache::clear() {
+  lines_.clear();
+  long_.clear();
+  pool_.clear();
+  texts_.clear();
+  resize(kFirstLines);
+  resize_long(kFirstLong);
+}
+
+void WordCache::forget() {
+  std::fill(lines_.begin(), lines_.end(), Line{});
+  std::fill(long_.begin(), long_.end(), LongEntry{});
+  pool_.clear();
+  texts_.clear();
+}
+
+void WordCache::grow() {
+  if (kept_ > lines_.size() && lines_.size() < kMaxLines) resize(4 * lines_.size());
+  if (2 * long_kept_ > long_.size() && long_.size() < kMaxLong) resize_long(4 * long_.size());
+}
+
+void WordCache::resize(size_t lines) {
+  const std::vector<Line> old = std::move(lines_);
+  lines_.assign(lines, {});
+  line_shift_ = 64 - std::countr_zero(lines);
+  for (const Line& line : old)
+    for (const Entry* entry : {&line.entries[1], &line.entries[0]})
+      if (entry->high != 0) put(*entry);
+  kept_ = 0;
+}
+
+void WordCache::resize_long(size_t slots) {
+  const std::vector<LongEntry> old = std::move(long_);
+  long_.assign(slots, {});
+  long_shift_ = 64 - std::countr_zero(slots);
+  for (const LongEntry& entry : old)
+    if (entry.length > 0) slot_of(entry.hash) = entry;
+  long_kept_ = 0;
+}
+
+void WordCache::put(const Entry& entry) {
+  Line& line = line_of(entry.key().hash());
+  line.entries[1] = line.entries[0];
+  line.entries[0] = entry;
+}
+
+void WordCache::keep(const WordKey& key, std::span<const int32_t> ids) {
+  if (pool_.size() + ids.size() > kMaxPool) forget();
+  ++kept_;
+  Entry entry{key.low, key.high, {}};
+  if (ids.size() <= kMaxIds) {
+    std::copy(ids.begin(), ids.end(), entry.ids);
+    entry.high |= uint64_t{ids.size()} << 60;
+  } else {
+    entry.ids[0] = static_cast<int32_t>(pool_.size());
+    entry.ids[1] = static_cast<int32_t>(ids.size());
+    entry.high |= uint64_t{kPooled} << 60;
+    pool_.insert(pool_.end(), ids.begin(), ids.end());
+  }
+  put(entry);
+}
+
+void WordCache::keep_long(std::string_view word, uint64_t hash, std::span<const int32_t> ids) {
+  if (pool_.size() + ids.size() > kMaxPool || texts_.size() + word.size() > kMaxTexts) forget();
+  ++long_kept_;
+  slot_of(hash) = {hash, static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(word.size()),
+                   static_cast<uint32_t>(pool_.size()), static_cast<uint32_t>(ids.size())};
+  texts_.insert(texts_.end(), word.begin(), word.end());
+  pool_.insert(pool_.end(), ids.begin(), ids.end());
+}
+
+// The words of one text: first where a batch of them would be in the cache, so that its lines are
+// on the way when they are looked at.
+template <bool counting>
+class WordLoop {
+ public:
+  WordLoop(const Model& model, WordCache& cache, std::string_view text, IdBuffer* ids)
+      : model_(model), cache_(cache), text_(text), ids_(ids) {}
+
+  // How many ids there are.
+  size_t run(std::span<const Span> words) {
+    size_t total = 0;
+    for (size_t at = 0; at < words.size(); at += kBatch) {
+      const auto batch = words.subspan(at, std::min(kBatch, words.size() - at));
+      cache_.grow();
+      prepare(batch);
+      total += look_up(batch);
+    }
+    return total;
+  }
+
+ private:
+  using Entry = WordCache::Entry;
+
+  void prepare(std::span<const Span> words) {
+    const std::string_view text = text_;
+    WordCache::Line* lines = cache_.lines_.data();
+    const int shift = cache_.line_shift_;
+    for (size_t i = 0; i < words.size(); ++i) {
+      const auto [begin, end] = words[i];
+      const size_t length = end - begin;
+      if (length > WordKey::kMaxBytes) [[unlikely]] {
+        const uint64_t hash = hash_bytes(text.substr(begin, length));
+        keys_[i] = {hash, kLong};
+        entries_[i] = lines->entries;
+        __builtin_prefetch(&cache_.slot_of(hash));
+        continue;
+      }
+      const WordKey key = begin + 16 <= text.size() ? key_of_padded(text.data() + begin, length)
+                                                    : key_of(text.substr(begin, length));
+      keys_[i] = key;
+      entries_[i] = lines[key.hash() >> shift].entries;
+      __builtin_prefetch(entries_[i]);
+    }
+  }
+
+  size_t look_up(std::span<const Span> words) {
+    int32_t* out = room();
+    size_t total = 0, count = 0;
+    for (size_t i = 0; i < words.size(); ++i) {
+      const Entry* entry = entries_[i];
+      entry += entry->difference(keys_[i]) != 0;
+      const uint64_t high = entry->high;
+      if (entry->difference(keys_[i]) == 0 && entry->count() != WordCache::kPooled) [[likely]] {
+        // All four are copied: faster than as many as there are.
+        if constexpr (!counting) std::memcpy(out + count, entry->ids, sizeof(entry->ids));
+        count += high >> 60;
+        continue;
+      }
+      total += count;
+      advance(count);
+      count = 0;
+      total += append(keys_[i].high == kLong ? find_long(words[i], keys_[i].low)
+                                             : find(words[i], keys_[i], *entry));
+      out = room();
+    }
+    advance(count);
+    return total + count;
+  }
+
+  int32_t* room() { return counting ? nullptr : ids_->room(kBatch * WordCache::kMaxIds); }
+  void advance(size_t count) {
+    if constexpr (!counting) ids_->advance(count);
+  }
+  size_t append(std::span<const int32_t> ids) {
+    if constexpr (!counting) ids_->append(ids.data(), ids.size());
+    return ids.size();
+  }
+
+  std::span<const int32_t> spell(std::string_view word) {
+    cache_.pieces_.clear();
+    cache_.ids_.clear();
+    model_.encode(word, cache_.pieces_);
+    for (const Piece& piece : cache_.pieces_) cache_.ids_.push_back(piece.id);
+    return cache_.ids_;
+  }
+
+  [[gnu::noinline]] std::span<const int32_t> find(Span word, const WordKey& key,
+                                                  const Entry& entry) {
+    if (entry.difference(key) == 0) {
+      const std::span<const int32_t> pool = cache_.pool_;
+      return pool.subspan(static_cast<size_t>(entry.ids[0]), static_cast<size_t>(entry.ids[1]));
+    }
+    const auto ids = spell(text_.substr(word.begin, word.end - word.begin));
+    cache_.keep(key, ids);
+    return ids;
+  }
+
+  [[gnu::noinline]] std::span<const int32_t> find_long(Span place, uint64_t hash) {
+    const std::string_view word = text_.substr(place.begin, place.end - place.begin);
+    const WordCache::LongEntry& entry = cache_.slot_of(hash);
+    if (entry.hash == hash && entry.length == word.size() &&
+        std::memcmp(cache_.texts_.data() + entry.text, word.data(), word.size()) == 0)
+      return std::span<const int32_t>(cache_.pool_).subspan(entry.ids, entry.count);
+    const auto ids = spell(word);
+    if (word.size() <= kMaxLength) cache_.keep_long(word, hash, ids);
+    return ids;
+  }
+
+  // In place of the upper half of a key: bytes of a word of no length, which no entry has.
+  static constexpr uint64_t kLong = 1;
+
+  const Model& model_;
+  WordCache& cache_;
+  std::string_view text_;
+  IdBuffer* ids_;
+  WordKey keys_[kBatch];
+  const Entry* entries_[kBatch];
+};
+
+void encode_words(const Model& model, WordCache& cache, std::string_view text,
+                  std::span<const Span> words, IdBuffer& ids) {
+  WordLoop<false>(model, cache, text, &ids).run(words);
+}
+
+size_t count_words(const Model& model, WordCache& cache, std::string_view text,
+                   std::span<const Span> words) {
+  return WordLoop<true>(model, cache, text, nullptr).run(words);
+}
+
+}  // namespace lowbit::tokenizers
