@@ -170,7 +170,7 @@ def test_trained_tokenizers_number_by_frequency(model, text, tokens, tmp_path):
     again = Tokenizer.train(["the cat, the dog", "the cat"], model=model)
     assert again.token_to_id("[UNK]") == 0
     small = Tokenizer.train(["a a a b b c"], model="word", vocab_size=3)
-    assert sorted(small.spec.vocabulary) == ["[UNK]", "a", "b"]
+    assert sorted(small.spec.model.vocabulary) == ["[UNK]", "a", "b"]
     tok.save(tmp_path / "t.json")
     assert Tokenizer.from_file(tmp_path / "t.json").encode(text).tokens == tokens
 
@@ -218,11 +218,17 @@ def tokenizer_json() -> dict:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["model", "type"], "BPE", "model 'BPE' is not supported"),
-        (["normalizer"], {"type": "NFKC"}, "normalizer 'NFKC'"),
-        (["pre_tokenizer"], {"type": "ByteLevel"}, "pre_tokenizer 'ByteLevel'"),
-        (["post_processor"], {"type": "RobertaProcessing"}, "RobertaProcessing"),
-        (["model", "vocab"], ["a"], "model.vocab"),
+        (["model", "type"], "BPX", "model 'BPX' is not supported"),
+        (["model", "type"], "BPE", "model.merges must be a list"),
+        (["model", "type"], "Unigram", "model.vocab must be a list"),
+        (["normalizer"], {"type": "NFKE"}, "normalizer 'NFKE' is not supported"),
+        (["normalizer"], {"type": "Replace", "content": ""}, "Replace: pattern is missing"),
+        (["pre_tokenizer"], {"type": "UnicodeScripts"}, "pre_tokenizer 'UnicodeScripts'"),
+        (["pre_tokenizer"], {"type": "Metaspace", "prepend_scheme": "last"}, "prepend_scheme"),
+        (["decoder"], {"type": "Strip", "content": "ab"}, "Strip: content must be one character"),
+        (["post_processor"], {"type": "RobertaProcessing"}, "cls"),
+        (["post_processor"], {"type": "Other"}, "post_processor 'Other' is not supported"),
+        (["model", "vocab"], ["a"], "the vocabulary must be an object"),
         (["model", "vocab"], {"[UNK]": 0, "a": 0}, "id 0 belongs"),
         (["model", "vocab"], {"[UNK]": 0, "a": -4}, "has id -4"),
         (["model", "vocab"], {"[UNK]": 0, "a": 1 << 40}, "has id"),
@@ -230,7 +236,7 @@ def tokenizer_json() -> dict:
         (["model", "unk_token"], 7, "unk_token"),
         (["model", "max_input_chars_per_word"], "x", "max_input_chars_per_word"),
         (["added_tokens"], [{"id": 0}], "content"),
-        (["added_tokens"], [{"id": 5, "content": "x", "normalized": True}], "normalized"),
+        (["added_tokens"], [{"id": 5, "content": "x", "normalized": 1}], "normalized"),
         (["normalizer", "lowercase"], "yes", "lowercase"),
         (["truncation"], [], "truncation must be an object"),
         (["truncation"], {"strategy": "LongestFirst"}, "truncation.max_length"),

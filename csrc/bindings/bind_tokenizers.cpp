@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "bindings/numpy.hpp"
+#include "bindings/tokenizer_parts.hpp"
 #include "bindings/topics.hpp"
 #include "tokenizers/tokenizer.hpp"
 
@@ -29,56 +30,77 @@ Array<T> to_array(const std::vector<T>& values) {
   return out;
 }
 
-std::unique_ptr<Tokenizer> make(const std::vector<std::string>& tokens,
-                                const std::vector<int32_t>& ids, const py::dict& model,
-                                const py::list& added, const py::dict& split) {
-  VocabularyOptions options;
-  options.model = py::cast<std::string>(model["model"]) == "wordpiece" ? WordModel::wordpiece
-                                                                       : WordModel::whole_word;
-  options.unknown_id = py::cast<int32_t>(model["unknown_id"]);
-  options.continuing_prefix = py::cast<std::string>(model["continuing_prefix"]);
-  options.max_characters = py::cast<int64_t>(model["max_characters"]);
-  std::vector<AddedToken> special;
-  for (const py::handle item : added) {
-    const auto entry = py::cast<py::dict>(item);
-    special.push_back({py::cast<std::string>(entry["content"]), py::cast<int32_t>(entry["id"]),
-                       py::cast<bool>(entry["single_word"]), py::cast<bool>(entry["lstrip"]),
-                       py::cast<bool>(entry["rstrip"])});
-  }
-  const auto flag = [&](const char* name) { return py::cast<bool>(split[name]); };
-  const SplitOptions splitting{flag("characters"),     flag("normalize"),     flag("clean_text"),
-                               flag("chinese_spaces"), flag("strip_accents"), flag("lowercase")};
-  return std::make_unique<Tokenizer>(Vocabulary(tokens, ids, options),
-                                     AddedTokens(std::move(special)), splitting);
+Pipeline::Steps make_steps(const py::list& steps,
+                           std::unique_ptr<const Step> (*make)(const py::dict&)) {
+  Pipeline::Steps out;
+  for (const py::handle step : steps) out.push_back(make(py::cast<py::dict>(step)));
+  return out;
 }
 
-py::tuple encode(const Tokenizer& tokenizer, const py::str& text) {
+std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalizers,
+                                const py::list& pre_tokenizers, const py::object& cut,
+                                const py::list& added) {
+  std::vector<AddedToken> tokens;
+  for (const py::handle item : added) {
+    const auto entry = py::cast<py::dict>(item);
+    tokens.push_back({option<std::string>(entry, "content"), option<int32_t>(entry, "id"),
+                      option<bool>(entry, "single_word"), option<bool>(entry, "lstrip"),
+                      option<bool>(entry, "rstrip"), option<bool>(entry, "special"),
+                      option<bool>(entry, "normalized")});
+  }
+  Pipeline pipeline{make_steps(normalizers, make_normalizer),
+                    make_steps(pre_tokenizers, make_pre_tokenizer), nullptr};
+  if (!cut.is_none()) pipeline.cut = make_pre_tokenizer(py::cast<py::dict>(cut));
+  return std::make_unique<Tokenizer>(make_model(model), tokens, std::move(pipeline));
+}
+
+py::tuple encode(const Tokenizer& tokenizer, const py::str& text, bool special) {
   const std::string_view view = utf8(text, 0);
   Located out;
-  released([&] { out = tokenizer.encode(view); });
+  released([&] { out = tokenizer.encode(view, special); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
                         to_array(out.words));
 }
 
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
                        const std::vector<int32_t>& before, const std::vector<int32_t>& after,
-                       int64_t max_length, bool keep_end) {
+                       int64_t max_length, bool keep_end, bool special) {
   std::vector<std::string_view> views;
   views.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i)
     views.push_back(utf8(PyList_GET_ITEM(texts.ptr(), static_cast<Py_ssize_t>(i)),
                          static_cast<py::ssize_t>(i)));
   Ragged out;
-  released([&] { out = tokenizer.encode_batch(views, {before, after, max_length, keep_end}); });
+  const Frame frame{before, after, max_length, keep_end, special};
+  released([&] { out = tokenizer.encode_batch(views, frame); });
   return py::make_tuple(to_array(out.ids), to_array(out.indptr));
+}
+
+std::unique_ptr<Decoder> make_decoder(const std::vector<std::string>& tokens,
+                                      const std::vector<int32_t>& ids,
+                                      const std::vector<bool>& special, const py::list& steps) {
+  std::vector<decoders::StepPointer> made;
+  for (const py::handle step : steps) made.push_back(make_decode_step(py::cast<py::dict>(step)));
+  return std::make_unique<Decoder>(tokens, ids, special, std::move(made));
+}
+
+py::str decode(const Decoder& decoder, const Array<int32_t>& ids, bool skip_special) {
+  std::string text;
+  const int32_t* data = ids.data();
+  const int64_t count = ids.size();
+  released([&] { text = decoder.decode(data, count, skip_special); });
+  PyObject* made =
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(made);
 }
 
 }  // namespace
 
 void bind_tokenizers(py::module_& m) {
-  py::class_<Tokenizer>(m, "WordTokenizer")
-      .def(py::init(&make), "tokens"_a, "ids"_a, "model"_a, "added"_a, "split"_a)
-      .def("encode", &encode, "text"_a)
+  py::class_<Tokenizer>(m, "Tokenizer")
+      .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "added"_a)
+      .def("encode", &encode, "text"_a, "special"_a)
       .def(
           "split",
           [](const Tokenizer& tokenizer, const py::str& text) {
@@ -86,7 +108,10 @@ void bind_tokenizers(py::module_& m) {
           },
           "text"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "before"_a, "after"_a, "max_length"_a,
-           "keep_end"_a);
+           "keep_end"_a, "special"_a);
+  py::class_<Decoder>(m, "Decoder")
+      .def(py::init(&make_decoder), "tokens"_a, "ids"_a, "special"_a, "steps"_a)
+      .def("decode", &decode, "ids"_a, "skip_special"_a);
 }
 
 }  // namespace lowbit::bindings

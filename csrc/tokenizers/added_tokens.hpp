@@ -16,12 +16,16 @@ struct AddedToken {
   bool single_word = false;  // only between characters that are not part of a word
   bool lstrip = false;       // swallows the white space before it
   bool rstrip = false;       // and behind it
+  bool special = false;      // can be asked to be read as text
+  bool normalized = false;   // looked for behind the normalizers, which it goes through itself
 };
 
 class AddedTokens {
  public:
   AddedTokens() = default;
   explicit AddedTokens(std::vector<AddedToken> tokens);
+
+  bool empty() const { return tokens_.empty(); }
 
   // The first token in text[from:], leftmost and then longest; begin == npos when there is none.
   struct Found {

@@ -2,173 +2,193 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <memory>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "tokenizers/unicode.hpp"
+#include "tokenizers/word_cache.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
 
-// The pieces of short words met before: 8,192 entries of 32 bytes, one set per thread. Most words
-// of a text are few and frequent, and a hit costs one cache line.
-class WordCache {
+// Everything a thread needs again and again.
+struct Scratch {
+  Text text, part;
+  std::vector<Piece> pieces;
+  IdBuffer ids;
+  std::unique_ptr<WordCache> cache;
+  uint64_t cached = 0;  // serial number of the tokenizer whose words are in the cache
+
+  WordCache& cache_of(uint64_t serial) {
+    if (!cache)
+      cache = std::make_unique<WordCache>();
+    else if (cached != serial)
+      cache->clear();
+    cached = serial;
+    return *cache;
+  }
+};
+thread_local Scratch scratch;
+
+// Bytes of a text to its code points.
+class PointIndex {
  public:
-  struct Entry {
-    uint64_t low = 0, high = 0;  // up to 15 bytes, the length in the last; all zero: free
-    int32_t ids[3] = {};
-    int32_t count = 0;
-  };
-  static constexpr size_t kMaxBytes = 15;
-  static constexpr size_t kMaxPieces = 3;
-
-  void use_for(uint64_t serial) {
-    if (serial_ == serial) return;
-    serial_ = serial;
-    entries_.assign(kEntries, {});
+  explicit PointIndex(std::string_view text) : index_(text.size() + 1) {
+    int32_t points = 0;
+    for (size_t i = 0; i < text.size(); ++i) {
+      index_[i] = points;
+      points += i + 1 == text.size() || starts_point(text[i + 1]);
+    }
+    index_[text.size()] = points;
   }
-
-  // The entry for the word; its `count` is 0 when the word is not in it yet.
-  Entry& at(std::string_view word) {
-    char key[16] = {};
-    std::memcpy(key, word.data(), word.size());
-    key[15] = static_cast<char>(word.size());
-    uint64_t low, high;
-    std::memcpy(&low, key, 8);
-    std::memcpy(&high, key + 8, 8);
-    const uint64_t mixed = (low ^ (high * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u;
-    Entry& entry = entries_[mixed >> (64 - kBits)];
-    if (entry.low != low || entry.high != high) entry = {low, high, {}, 0};
-    return entry;
-  }
+  int32_t operator[](uint32_t byte) const { return index_[byte]; }
 
  private:
-  static constexpr int kBits = 13;
-  static constexpr size_t kEntries = size_t{1} << kBits;
-  uint64_t serial_ = 0;
-  std::vector<Entry> entries_;
+  std::vector<int32_t> index_;
 };
 
-WordCache& thread_cache(uint64_t serial) {
-  thread_local std::unique_ptr<WordCache> cache;
-  if (!cache) cache = std::make_unique<WordCache>();
-  cache->use_for(serial);
-  return *cache;
-}
-
-int32_t count_points(std::string_view text) {
-  return static_cast<int32_t>(std::count_if(text.begin(), text.end(), starts_point));
-}
-
 struct IdSink {
-  const Vocabulary& vocabulary;
+  const Model& model;
   WordCache& cache;
-  std::vector<int32_t>& ids;
-  std::vector<Piece> pieces{};
+  const Step* cut;
+  IdBuffer& ids;
 
-  void word(const Word& word) {
-    if (word.text.size() > WordCache::kMaxBytes) return spell(word.text);
-    WordCache::Entry& entry = cache.at(word.text);
-    if (entry.count == 0) {
-      const size_t before = ids.size();
-      spell(word.text);
-      const size_t count = ids.size() - before;
-      if (count > WordCache::kMaxPieces) return;
-      std::copy_n(ids.begin() + static_cast<ptrdiff_t>(before), count, entry.ids);
-      entry.count = static_cast<int32_t>(count);
-      return;
-    }
-    ids.insert(ids.end(), entry.ids, entry.ids + entry.count);
+  void words(Text& text) {
+    if (cut) cut->apply(text);
+    encode_words(model, cache, text.bytes(), text.pieces, ids);
   }
-  void spell(std::string_view text) {
-    pieces.clear();
-    vocabulary.encode(text, pieces);
-    for (const Piece& piece : pieces) ids.push_back(piece.id);
-  }
-  void token(int32_t id, int32_t, int32_t) { ids.push_back(id); }
+  void token(int32_t id, Span) { ids.append(&id, 1); }
 };
 
 struct LocatedSink {
-  const Vocabulary& vocabulary;
+  const Model& model;
+  const PointIndex& points;
   Located& out;
-  int32_t words = 0;
-  std::vector<Piece> pieces{};
+  int32_t number = 0;
 
-  void word(const Word& word) {
-    pieces.clear();
-    vocabulary.encode(word.text, pieces);
-    for (const Piece& piece : pieces) {
-      const std::string_view text(word.text);
-      const auto first = static_cast<size_t>(count_points(text.substr(0, piece.begin)));
-      const auto last = static_cast<size_t>(count_points(text.substr(0, piece.end))) - 1;
-      add(piece.id, word.origins[first], word.origins[last] + 1);
+  void words(Text& text) {
+    for (const Span word : text.pieces) {
+      if (word.begin == word.end) continue;
+      scratch.pieces.clear();
+      model.encode(text.bytes(word), scratch.pieces);
+      for (const Piece& piece : scratch.pieces)
+        add(piece.id, text.origin({word.begin + static_cast<uint32_t>(piece.begin),
+                                   word.begin + static_cast<uint32_t>(piece.end)}));
+      ++number;
     }
-    ++words;
   }
-  void token(int32_t id, int32_t begin, int32_t end) {
-    add(id, begin, end);
-    ++words;
+  void token(int32_t id, Span place) {
+    add(id, place);
+    ++number;
   }
-  void add(int32_t id, int32_t begin, int32_t end) {
+  void add(int32_t id, Span place) {
     out.ids.push_back(id);
-    out.begins.push_back(begin);
-    out.ends.push_back(end);
-    out.words.push_back(words);
+    out.begins.push_back(points[place.begin]);
+    out.ends.push_back(points[place.end]);
+    out.words.push_back(number);
   }
 };
 
 struct TextSink {
-  std::vector<std::string>& words;
+  std::vector<std::string>& found;
 
-  void word(const Word& word) { words.push_back(word.text); }
-  void token(int32_t, int32_t, int32_t) {}
+  void words(Text& text) {
+    for (const Span piece : text.pieces)
+      if (piece.begin < piece.end) found.emplace_back(text.bytes(piece));
+  }
+  void token(int32_t, Span) {}
 };
 
-}  // namespace
-
-Tokenizer::Tokenizer(Vocabulary vocabulary, AddedTokens added, SplitOptions split)
-    : vocabulary_(std::move(vocabulary)), added_(std::move(added)), split_(split) {
-  static std::atomic<uint64_t> next{1};
-  serial_ = next.fetch_add(1);
-}
-
-// The text between added tokens goes through the splitter, each stretch on its own.
-template <class Sink, bool with_origins>
-void Tokenizer::run(std::string_view text, Sink& sink) const {
-  Splitter<Sink, with_origins> splitter(split_, sink);
-  int32_t origin = 0;
+// Calls between(stretch) for what lies between added tokens, and token(id, place) for them.
+template <class Between, class Token>
+void for_added(const AddedTokens& tokens, std::string_view text, Between&& between, Token&& token) {
   for (size_t at = 0; at < text.size();) {
-    const AddedTokens::Found found = added_.find(text, at);
+    const AddedTokens::Found found = tokens.find(text, at);
     const size_t stop = std::min(found.begin, text.size());
-    splitter.run(text.substr(at, stop - at), origin);
-    if constexpr (with_origins) origin += count_points(text.substr(at, stop - at));
+    if (stop > at) between(Span{static_cast<uint32_t>(at), static_cast<uint32_t>(stop)});
     if (stop == text.size()) return;
-    const std::string_view token = text.substr(found.begin, found.end - found.begin);
-    const int32_t length = with_origins ? count_points(token) : 0;
-    sink.token(found.id, origin, origin + length);
-    origin += length;
+    token(found.id, Span{static_cast<uint32_t>(found.begin), static_cast<uint32_t>(found.end)});
     at = found.end;
   }
 }
 
-Located Tokenizer::encode(std::string_view text) const {
+}  // namespace
+
+Tokenizer::Tokenizer(std::shared_ptr<const Model> model, const std::vector<AddedToken>& added,
+                     Pipeline pipeline)
+    : model_(std::move(model)), pipeline_(std::move(pipeline)) {
+  static std::atomic<uint64_t> next{1};
+  serial_ = next.fetch_add(1);
+  std::vector<AddedToken> raw, plain, normalized;
+  for (const AddedToken& token : added) {
+    if (!token.normalized) {
+      raw.push_back(token);
+      if (!token.special) plain.push_back(token);
+      continue;
+    }
+    Text text;
+    text.reset(token.content, 0, false);
+    for (const auto& step : pipeline_.normalizers) step->apply(text);
+    if (text.bytes().empty()) continue;
+    normalized.push_back(token);
+    normalized.back().content = text.bytes();
+  }
+  raw_ = AddedTokens(std::move(raw));
+  raw_plain_ = AddedTokens(std::move(plain));
+  normalized_ = AddedTokens(std::move(normalized));
+}
+
+template <class Sink>
+void Tokenizer::run(std::string_view text, bool special, bool tracked, Sink& sink) const {
+  check(text.size() < UINT32_MAX / 4, "Tokenizer: a text of ", text.size(),
+        " bytes is too long; cut it into parts of less than a gigabyte");
+  for_added(
+      special ? raw_ : raw_plain_, text,
+      [&](Span stretch) {
+        scratch.text.reset(text.substr(stretch.begin, stretch.end - stretch.begin), stretch.begin,
+                           tracked);
+        for (const auto& step : pipeline_.normalizers) step->apply(scratch.text);
+        if (normalized_.empty())
+          run_between(scratch.text, sink);
+        else
+          for_added(
+              normalized_, scratch.text.bytes(),
+              [&](Span part) {
+                scratch.part.reset(scratch.text, part);
+                run_between(scratch.part, sink);
+              },
+              [&](int32_t id, Span place) {
+                sink.token(id, tracked ? scratch.text.origin(place) : place);
+              });
+      },
+      [&](int32_t id, Span place) { sink.token(id, place); });
+}
+
+template <class Sink>
+void Tokenizer::run_between(Text& text, Sink& sink) const {
+  for (const auto& step : pipeline_.pre_tokenizers) step->apply(text);
+  sink.words(text);
+}
+
+Located Tokenizer::encode(std::string_view text, bool special) const {
   Located out;
-  LocatedSink sink{vocabulary_, out};
-  run<LocatedSink, true>(text, sink);
+  const PointIndex points(text);
+  LocatedSink sink{*model_, points, out};
+  run(text, special, true, sink);
   return out;
 }
 
 std::vector<std::string> Tokenizer::split(std::string_view text) const {
   std::vector<std::string> words;
   TextSink sink{words};
-  run<TextSink, false>(text, sink);
+  run(text, true, false, sink);
   return words;
 }
 
-void Tokenizer::encode_ids(std::string_view text, std::vector<int32_t>& ids) const {
-  IdSink sink{vocabulary_, thread_cache(serial_), ids};
-  run<IdSink, false>(text, sink);
+void Tokenizer::encode_ids(std::string_view text, bool special, IdBuffer& ids) const {
+  IdSink sink{*model_, scratch.cache_of(serial_), pipeline_.cut.get(), ids};
+  run(text, special, false, sink);
 }
 
 Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
@@ -182,33 +202,44 @@ Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
   // About 32 kB of text a task, so that documents of very different length still share out.
   const int64_t grain = std::max<int64_t>(1, count * 32768 / std::max<int64_t>(1, bytes));
   struct Part {
-    std::vector<int32_t> ids;
+    IdBuffer ids;
     std::vector<int64_t> ends;  // within this part
   };
   std::vector<Part> parts((static_cast<size_t>(count) + grain - 1) / grain);
   parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-    std::vector<int32_t> text_ids;
     Part& part = parts[static_cast<size_t>(begin / grain)];
     for (int64_t i = begin; i < end; ++i) {
-      text_ids.clear();
-      encode_ids(texts[static_cast<size_t>(i)], text_ids);
-      const int64_t kept = std::min<int64_t>(std::ssize(text_ids), frame.max_length - around);
-      const auto first = frame.keep_end ? text_ids.end() - kept : text_ids.begin();
-      part.ids.insert(part.ids.end(), frame.before.begin(), frame.before.end());
-      part.ids.insert(part.ids.end(), first, first + kept);
-      part.ids.insert(part.ids.end(), frame.after.begin(), frame.after.end());
-      part.ends.push_back(std::ssize(part.ids));
+      part.ids.append(frame.before.data(), frame.before.size());
+      const std::string_view text = texts[static_cast<size_t>(i)];
+      if (frame.max_length == INT64_MAX)
+        encode_ids(text, frame.special, part.ids);
+      else
+        encode_some(text, frame, frame.max_length - around, part.ids);
+      part.ids.append(frame.after.data(), frame.after.size());
+      part.ends.push_back(static_cast<int64_t>(part.ids.size()));
     }
   });
   Ragged out;
   out.indptr.reserve(texts.size() + 1);
   out.indptr.push_back(0);
   for (const Part& part : parts) {
-    const int64_t base = std::ssize(out.ids);
+    const int64_t base = out.indptr.back();
     for (const int64_t end : part.ends) out.indptr.push_back(base + end);
-    out.ids.insert(out.ids.end(), part.ids.begin(), part.ids.end());
   }
+  out.ids.reserve(static_cast<size_t>(out.indptr.back()));
+  for (const Part& part : parts)
+    out.ids.insert(out.ids.end(), part.ids.ids().begin(), part.ids.ids().end());
   return out;
+}
+
+// The first `most` ids of a text, or the last.
+void Tokenizer::encode_some(std::string_view text, const Frame& frame, int64_t most,
+                            IdBuffer& ids) const {
+  scratch.ids.clear();
+  encode_ids(text, frame.special, scratch.ids);
+  const std::span<const int32_t> all = scratch.ids.ids();
+  const auto kept = static_cast<size_t>(std::min<int64_t>(std::ssize(all), most));
+  ids.append(all.data() + (frame.keep_end ? all.size() - kept : 0), kept);
 }
 
 }  // namespace lowbit::tokenizers

@@ -1,16 +1,19 @@
-// A whole tokenizer of words: added tokens, split, model. Immutable, so any number of threads may
-// use one.
+// A whole tokenizer: added tokens, normalizers, pre-tokenizers, model. Immutable, so any number of
+// threads may use one.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tokenizers/added_tokens.hpp"
-#include "tokenizers/splitter.hpp"
-#include "tokenizers/word_models.hpp"
+#include "tokenizers/model.hpp"
+#include "tokenizers/text.hpp"
 
 namespace lowbit::tokenizers {
+
+class IdBuffer;
 
 // One text with the place of every token in it.
 struct Located {
@@ -24,6 +27,7 @@ struct Frame {
   std::vector<int32_t> before, after;
   int64_t max_length = INT64_MAX;  // at least before.size() + after.size()
   bool keep_end = false;           // cut at the beginning instead of the end
+  bool special = true;             // special tokens written in a text are read as such
 };
 
 struct Ragged {
@@ -31,11 +35,21 @@ struct Ragged {
   std::vector<int64_t> indptr;
 };
 
+struct Pipeline {
+  using Steps = std::vector<std::unique_ptr<const Step>>;
+  Steps normalizers, pre_tokenizers;
+  // Cuts pieces further where the model joins nothing; words are numbered without it.
+  std::unique_ptr<const Step> cut;
+};
+
 class Tokenizer {
  public:
-  Tokenizer(Vocabulary vocabulary, AddedTokens added, SplitOptions split);
+  // Tokens with `normalized` are looked for in the normalized text, the others before.
+  Tokenizer(std::shared_ptr<const Model> model, const std::vector<AddedToken>& added,
+            Pipeline pipeline);
 
-  Located encode(std::string_view text) const;
+  // `special`: special tokens written in the text are read as such.
+  Located encode(std::string_view text, bool special) const;
 
   // The normalised words between added tokens, before the model.
   std::vector<std::string> split(std::string_view text) const;
@@ -44,13 +58,17 @@ class Tokenizer {
   Ragged encode_batch(const std::vector<std::string_view>& texts, const Frame& frame) const;
 
  private:
-  template <class Sink, bool with_origins>
-  void run(std::string_view text, Sink& sink) const;
-  void encode_ids(std::string_view text, std::vector<int32_t>& ids) const;
+  template <class Sink>
+  void run(std::string_view text, bool special, bool tracked, Sink& sink) const;
+  template <class Sink>
+  void run_between(Text& text, Sink& sink) const;
+  void encode_ids(std::string_view text, bool special, IdBuffer& ids) const;
+  void encode_some(std::string_view text, const Frame& frame, int64_t most, IdBuffer& ids) const;
 
-  Vocabulary vocabulary_;
-  AddedTokens added_;
-  SplitOptions split_;
+  std::shared_ptr<const Model> model_;
+  Pipeline pipeline_;
+  AddedTokens raw_, raw_plain_;  // the second without special ones
+  AddedTokens normalized_;
   uint64_t serial_;  // tells the caches of this tokenizer from those of another
 };
 

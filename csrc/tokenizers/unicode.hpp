@@ -52,6 +52,9 @@ inline void append_utf8(std::string& out, uint32_t point) {
   }
 }
 
+// Whether bytes are valid UTF-8: shortest forms, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(std::string_view bytes);
+
 inline bool starts_point(char byte) { return (static_cast<uint8_t>(byte) & 0xc0) != 0x80; }
 
 }  // namespace lowbit::tokenizers

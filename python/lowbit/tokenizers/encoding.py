@@ -111,3 +111,40 @@ class Batch:
         mask = (np.arange(width) < lengths[:, None]).astype(np.int32)
         ids[mask.astype(bool)] = self.ids
         return ids, mask
+
+
+def trimmed(places: np.ndarray, tokens: list[str], keep_first: bool) -> np.ndarray:
+    """Places without the white space at the ends of their tokens, as GPT-2's post-processor.
+
+    Parameters
+    ----------
+    places
+        int32 [n, 2].
+    tokens
+        In GPT-2's alphabet, where a space is U+0120.
+    keep_first
+        One space before the text was put there and has no place in it.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 [n, 2].
+
+    Examples
+    --------
+    >>> trimmed(np.array([[0, 2], [2, 5]]), ["Hi", "\u0120yo"], False).tolist()
+    [[0, 2], [3, 5]]
+    """
+    out = places.copy()
+    for i, token in enumerate(tokens):
+        begin, end = out[i]
+        inner = token.replace("\u0120", " ")
+        leading = len(inner) - len(inner.lstrip())
+        trailing = len(inner) - len(inner.rstrip())
+        if leading and keep_first and (i == 0 or begin == 0):
+            leading -= 1
+        begin = min(begin + leading, end)
+        if trailing and end >= trailing:
+            end = max(end - trailing, begin)
+        out[i] = begin, end
+    return out

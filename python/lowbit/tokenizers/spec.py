@@ -1,10 +1,16 @@
-"""Everything that defines a tokenizer, as checked plain data."""
+"""Everything that defines a tokenizer, as checked plain data.
+
+A tokenizer is a chain: normalizers change the text, pre-tokenizers cut it into words, a model turns
+words into tokens, a template puts special tokens round them, decoders turn tokens back into text.
+The steps are those of tokenizer.json, by their names there; other file formats are read into them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-MODELS = ("wordpiece", "word", "character")
 MAX_ID = (1 << 31) - 1
 
 
@@ -12,8 +18,8 @@ MAX_ID = (1 << 31) - 1
 class AddedToken:
     """A token that is cut out of the text before it is split.
 
-    `special` tokens can be left out when decoding. `single_word`, `lstrip` and `rstrip` as in
-    tokenizer.json.
+    `special` tokens can be left out when decoding. A `normalized` one is looked for in the
+    normalized text. `single_word`, `lstrip` and `rstrip` as in tokenizer.json.
     """
 
     content: str
@@ -22,16 +28,81 @@ class AddedToken:
     single_word: bool = False
     lstrip: bool = False
     rstrip: bool = False
+    normalized: bool = False
 
 
 @dataclass(frozen=True)
-class Normalizer:
-    """BERT's: clean text, spaces round Chinese characters, accents off, lower case."""
+class Step:
+    """A normalizer, pre-tokenizer or decoder: its name in tokenizer.json, and all its options."""
 
-    clean_text: bool = True
-    chinese_spaces: bool = True
-    strip_accents: bool | None = None  # None: as `lowercase` says
-    lowercase: bool = True
+    type: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WordPiece:
+    """Greedy longest match; a word that cannot be spelled is one `unknown` token."""
+
+    vocabulary: dict[str, int]
+    unknown: str = "[UNK]"
+    continuing_prefix: str = "##"
+    max_characters: int = 100
+
+
+@dataclass(frozen=True)
+class WordLevel:
+    """Every word is a token, or `unknown`."""
+
+    vocabulary: dict[str, int]
+    unknown: str = "[UNK]"
+
+
+@dataclass(frozen=True)
+class Bpe:
+    """Byte-pair encoding: the merge of the lowest rank first.
+
+    `merges` are pairs of tokens, or both with a space between, in order of rank. `ranked`: there
+    are no merges, and two neighbours join when the result is a token, the one of the lowest id
+    first; tokens are then bytes in GPT-2's alphabet. With `scores`, one for each token of the
+    vocabulary, the one of the highest score comes first, as in sentencepiece.
+    """
+
+    vocabulary: dict[str, int]
+    merges: list[Any]
+    unknown: str | None = None
+    continuing_prefix: str = ""
+    end_of_word_suffix: str = ""
+    fuse_unknown: bool = False
+    byte_fallback: bool = False
+    ignore_merges: bool = False
+    ranked: bool = False
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unigram:
+    """The most likely pieces, by the logarithms of their probabilities.
+
+    With `types`, the numbers of sentencepiece's files, sums are made as that library makes them.
+    """
+
+    pieces: list[Any]  # [token, score]; the place is the id
+    unknown_id: int | None = None
+    byte_fallback: bool = False
+    types: tuple[int, ...] = ()
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Tokens and ids; of equal tokens the last."""
+        return {piece[0]: id for id, piece in enumerate(self.pieces)}
+
+    @property
+    def unknown(self) -> str | None:
+        """The token of what cannot be spelled."""
+        return None if self.unknown_id is None else self.pieces[self.unknown_id][0]
+
+
+Model = WordPiece | WordLevel | Bpe | Unigram
 
 
 @dataclass(frozen=True)
@@ -43,9 +114,20 @@ class Slot:
     type_id: int = 0
 
 
+def bert_templates(cls: int, sep: int) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """BERT's templates of one text, [CLS] A [SEP], and of two."""
+    single = (Slot("", (cls,)), Slot("A"), Slot("", (sep,)))
+    return single, (*single, Slot("B", type_id=1), Slot("", (sep,), 1))
+
+
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """A tokenizer of words, pieces of words, or characters.
+    """A tokenizer.
+
+    `trim` leaves the white space at the ends of tokens out of their places; "first": but not a
+    space that was put before the text. `asks_for_special`: special tokens written in a text are
+    read as such only when special tokens are asked for, as in tiktoken. `surfaces` are the texts of
+    tokens that do not stand for themselves.
 
     Raises
     ------
@@ -54,45 +136,55 @@ class TokenizerSpec:
         with one id, ids that are negative or too large.
     """
 
-    model: str
-    vocabulary: dict[str, int]
-    unknown: str = "[UNK]"
-    continuing_prefix: str = "##"
-    max_characters: int = 100
-    normalizer: Normalizer | None = field(default_factory=Normalizer)
+    model: Model
+    normalizers: tuple[Step, ...] = ()
+    pre_tokenizers: tuple[Step, ...] = ()
+    decoders: tuple[Step, ...] = ()
     added: tuple[AddedToken, ...] = ()
     single: tuple[Slot, ...] = (Slot("A"),)
     pair: tuple[Slot, ...] = (Slot("A"), Slot("B", type_id=1))
+    trim: str = ""
     max_length: int | None = None
     keep_end: bool = False
     pad_token: str | None = None
-    cleanup: bool = True
+    asks_for_special: bool = False
+    surfaces: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f'Tokenizer: model="{self.model}" is not known; use one of {MODELS}')
-        if not self.vocabulary:
+        vocabulary = self.model.vocabulary
+        if not vocabulary:
             raise ValueError("Tokenizer: the vocabulary is empty")
-        if self.unknown not in self.vocabulary:
-            raise ValueError(
-                f"Tokenizer: the unknown token {self.unknown!r} is not in the vocabulary"
-            )
-        by_id: dict[int, str] = {}
-        added = [(token.content, token.id) for token in self.added]
-        for token, id in [*self.vocabulary.items(), *added]:
-            if not 0 <= id <= MAX_ID:
-                raise ValueError(f"Tokenizer: token {token!r} has id {id}; ids go from 0 to 2^31-1")
-            if by_id.setdefault(id, token) != token:
-                raise ValueError(f"Tokenizer: id {id} belongs to {by_id[id]!r} and to {token!r}")
+        unknown = self.model.unknown
+        if unknown is not None and unknown not in vocabulary:
+            raise ValueError(f"Tokenizer: the unknown token {unknown!r} is not in the vocabulary")
+        _check_ids(vocabulary, self.added)
+        known = set(vocabulary.values()) | {token.id for token in self.added}
         for slot in (*self.single, *self.pair):
             for id in slot.ids:
-                if id not in by_id:
+                if id not in known:
                     raise ValueError(f"Tokenizer: the template uses id {id}, which is no token")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"Tokenizer: truncation to {self.max_length} tokens is no length")
 
     def tokens_by_id(self) -> dict[int, str]:
         """Text of every token, the added ones included."""
-        table = {id: token for token, id in self.vocabulary.items()}
+        table = {id: token for token, id in self.model.vocabulary.items()}
+        if isinstance(self.model, Unigram):
+            table = {id: piece[0] for id, piece in enumerate(self.model.pieces)}
         table.update({token.id: token.content for token in self.added})
         return table
+
+
+def _check_ids(vocabulary: dict[str, int], added: tuple[AddedToken, ...]) -> None:
+    """Ids are in range, and each is one token's; an added token may take that of another."""
+    ids = vocabulary.values()
+    for id in (min(ids), max(ids), *(token.id for token in added)):
+        if not 0 <= id <= MAX_ID:
+            raise ValueError(f"Tokenizer: a token has id {id}; ids go from 0 to 2^31-1")
+    for tokens in (vocabulary, {token.content: token.id for token in added}):
+        if len(set(tokens.values())) == len(tokens):
+            continue
+        by_id: dict[int, str] = {}
+        for token, id in tokens.items():
+            if by_id.setdefault(id, token) != token:
+                raise ValueError(f"Tokenizer: id {id} belongs to {by_id[id]!r} and to {token!r}")

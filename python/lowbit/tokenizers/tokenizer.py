@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lowbit import _core
+from lowbit.errors import FileFormatError
 from lowbit.tokenizers import training
-from lowbit.tokenizers.decoding import decode_tokens
-from lowbit.tokenizers.encoding import Batch, Encoding
-from lowbit.tokenizers.spec import Slot, TokenizerSpec
+from lowbit.tokenizers.encoding import Batch, Encoding, trimmed
+from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
+from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
 
-NO_LIMIT = (1 << 62) - 1
+NO_LIMIT = (1 << 63) - 1
 
 
 class Tokenizer:
@@ -34,14 +36,38 @@ class Tokenizer:
 
     def __init__(self, spec: TokenizerSpec) -> None:
         self._spec = spec
-        self._tokens = spec.tokens_by_id()
-        self._ids = {token: id for id, token in self._tokens.items()}
-        self._special = {token.id for token in spec.added if token.special}
-        self._kernel = _core.WordTokenizer(**_kernel_arguments(spec))
+        self._kernel = _core.Tokenizer(**kernel_arguments(spec))
+
+    @cached_property
+    def _tokens(self) -> dict[int, str]:
+        return self._spec.tokens_by_id()
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: id for id, token in self._tokens.items()}
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return _core.Decoder(**decoder_arguments(self._spec))
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
-        """Read a tokenizer.json (WordPiece or whole words) or a vocab.txt.
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        pattern: str | None = None,
+        special_tokens: dict[str, int] | None = None,
+    ) -> Tokenizer:
+        """Read a tokenizer of any format that is known.
+
+        Parameters
+        ----------
+        path
+            A tokenizer.json, a .tiktoken file, a .model of sentencepiece, a vocab.txt, a vocab.json
+            with merges.txt beside it; or a folder with one of these.
+        pattern, special_tokens
+            What a file in tiktoken's format does not say: how texts are cut into words, as a
+            regular expression or a name of `lowbit.tokenizers.patterns.PATTERNS`, and ids of
+            special tokens. Published files are known by their digest.
 
         Raises
         ------
@@ -50,9 +76,13 @@ class Tokenizer:
         FileFormatError
             If the file is broken, or asks for a component that is not supported; names it.
         """
-        from lowbit.files.tokenizer_json import read_tokenizer
+        from lowbit.files.tokenizer_files import read_tokenizer
 
-        return cls(read_tokenizer(Path(path)))
+        spec = read_tokenizer(Path(path), pattern, special_tokens)
+        try:
+            return cls(spec)
+        except ValueError as error:
+            raise FileFormatError(f"{path}: {error}") from error
 
     @classmethod
     def train(
@@ -102,19 +132,26 @@ class Tokenizer:
         pair: str | None = None,
         add_special_tokens: bool = True,
         max_length: int | None = None,
+        parse_special: bool | None = None,
     ) -> Encoding:
         """The tokens of one text, or of two, with their places.
 
         Parameters
         ----------
         text, pair
-            Special tokens written in a text are read as such.
+            Strings.
         add_special_tokens
             Put the model's own round the text, such as [CLS] and [SEP].
         max_length
             Cut to this many tokens, special ones included; of a pair the longer text first.
+        parse_special
+            Whether special tokens written in a text are read as such, which is not for texts that
+            strangers write. None: as in the library the file belongs to: always, but in tiktoken's
+            format with `add_special_tokens`.
         """
-        parts = [self._kernel.encode(_check_text(t)) for t in (text, pair) if t is not None]
+        special = self._parses_special(parse_special, add_special_tokens)
+        texts = [_check_text(t) for t in (text, pair) if t is not None]
+        parts = [self._kernel.encode(t, special) for t in texts]
         template = self._template(pair is not None, add_special_tokens)
         room = NO_LIMIT if max_length is None else max_length - _special_count(template)
         if room < 0:
@@ -133,6 +170,7 @@ class Tokenizer:
         add_special_tokens: bool = True,
         num_threads: int | None = None,
         max_length: int | None = None,
+        parse_special: bool | None = None,
     ) -> Batch:
         """The ids of many texts, computed on several threads.
 
@@ -140,20 +178,22 @@ class Tokenizer:
         ----------
         texts, pairs
             Strings; `pairs` as many as `texts`.
-        add_special_tokens, max_length
+        add_special_tokens, max_length, parse_special
             As in `encode`.
         num_threads
             None: as many as `lowbit.set_num_threads` allows.
         """
         texts = _as_list("texts", texts)
         if pairs is None:
-            arrays = self._ragged(texts, add_special_tokens, num_threads, max_length)
-            return Batch(*arrays, np.zeros(len(arrays[0]), np.int32), self.pad_id)
+            special = self._parses_special(parse_special, add_special_tokens)
+            ids, indptr = self._ragged(texts, add_special_tokens, num_threads, max_length, special)
+            types = self._types(indptr, add_special_tokens)
+            return Batch(ids, indptr, types, self.pad_id)
         pairs = _as_list("pairs", pairs)
         if len(pairs) != len(texts):
             raise ValueError(f"Tokenizer.encode_batch: {len(texts)} texts but {len(pairs)} pairs")
         both = [
-            self.encode(a, b, add_special_tokens, max_length)
+            self.encode(a, b, add_special_tokens, max_length, parse_special)
             for a, b in zip(texts, pairs, strict=True)
         ]
         indptr = np.concatenate([[0], np.cumsum([len(e) for e in both])]).astype(np.int64)
@@ -168,6 +208,7 @@ class Tokenizer:
         add_special_tokens: bool,
         num_threads: int | None,
         max_length: int | None,
+        special: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         template = self._template(False, add_special_tokens)
         place = next(i for i, slot in enumerate(template) if slot.text == "A")
@@ -178,10 +219,34 @@ class Tokenizer:
         if num_threads is not None and num_threads != threads:
             _core.set_num_threads(num_threads)
         try:
-            return self._kernel.encode_batch(texts, before, after, limit, self._spec.keep_end)
+            return self._kernel.encode_batch(
+                texts, before, after, limit, self._spec.keep_end, special
+            )
         finally:
             if num_threads is not None and num_threads != threads:
                 _core.set_num_threads(threads)
+
+    def _parses_special(self, asked: bool | None, add_special_tokens: bool) -> bool:
+        if asked is None:
+            return add_special_tokens or not self._spec.asks_for_special
+        return asked
+
+    def _types(self, indptr: np.ndarray, add_special_tokens: bool) -> np.ndarray:
+        """Type of every token of a batch of single texts."""
+        types = np.zeros(int(indptr[-1]), np.int32)
+        template = self._template(False, add_special_tokens)
+        if not any(slot.type_id for slot in template):
+            return types
+        place = next(i for i, slot in enumerate(template) if slot.text)
+        types[:] = template[place].type_id
+        for edge, slots, step in (
+            (indptr[:-1], template[:place], 1),
+            (indptr[1:] - 1, template[:place:-1], -1),
+        ):
+            kinds = [slot.type_id for slot in slots for _ in slot.ids]
+            for distance, kind in enumerate(kinds):
+                types[edge + step * distance] = kind
+        return types
 
     def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
         """The text of some ids.
@@ -191,14 +256,12 @@ class Tokenizer:
         IndexError
             If an id is no token.
         """
-        tokens = []
-        for id in np.asarray(ids).reshape(-1).tolist():
-            token = self._tokens.get(id)
-            if token is None:
-                raise IndexError(f"Tokenizer.decode: id {id} is no token")
-            if not (skip_special_tokens and id in self._special):
-                tokens.append(token)
-        return decode_tokens(self._spec, tokens)
+        flat = np.asarray(ids).reshape(-1)
+        if flat.size and flat.dtype.kind not in "iu":
+            raise TypeError(f"Tokenizer.decode: ids have dtype {flat.dtype}; pass integers")
+        if flat.size and not 0 <= flat.min() <= flat.max() <= MAX_ID:
+            raise IndexError("Tokenizer.decode: an id is no token; ids go from 0 to 2^31-1")
+        return self._decoder.decode(np.ascontiguousarray(flat, np.int32), skip_special_tokens)
 
     def decode_batch(self, batch: Any, skip_special_tokens: bool = False) -> list[str]:
         """The texts of several lists of ids, or of a `Batch`."""
@@ -253,7 +316,11 @@ class Tokenizer:
             if slot.text:
                 text_ids, begins, ends, text_words = parts["AB".index(slot.text)]
                 ids.append(text_ids)
-                offsets.append(np.stack([begins, ends], axis=1))
+                places = np.stack([begins, ends], axis=1)
+                if self._spec.trim:
+                    tokens = [self._tokens[id] for id in text_ids.tolist()]
+                    places = trimmed(places, tokens, self._spec.trim == "first")
+                offsets.append(places)
                 words += text_words.tolist()
             else:
                 ids.append(np.array(slot.ids, np.int32))
@@ -275,37 +342,9 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         return (
-            f"Tokenizer({self._spec.model}, {self.vocab_size} tokens, "
+            f"Tokenizer({type(self._spec.model).__name__}, {self.vocab_size} tokens, "
             f"{len(self._spec.added)} added)"
         )
-
-
-def _kernel_arguments(spec: TokenizerSpec) -> dict[str, Any]:
-    normalizer = spec.normalizer
-    strip = False
-    if normalizer is not None:
-        strip = (
-            normalizer.lowercase if normalizer.strip_accents is None else (normalizer.strip_accents)
-        )
-    return {
-        "tokens": list(spec.vocabulary),
-        "ids": list(spec.vocabulary.values()),
-        "model": {
-            "model": spec.model,
-            "unknown_id": spec.vocabulary[spec.unknown],
-            "continuing_prefix": spec.continuing_prefix,
-            "max_characters": spec.max_characters,
-        },
-        "added": [vars(token) for token in spec.added],
-        "split": {
-            "characters": spec.model == "character",
-            "normalize": normalizer is not None,
-            "clean_text": normalizer is not None and normalizer.clean_text,
-            "chinese_spaces": normalizer is not None and normalizer.chinese_spaces,
-            "strip_accents": strip,
-            "lowercase": normalizer is not None and normalizer.lowercase,
-        },
-    }
 
 
 def _special_count(template: tuple[Slot, ...]) -> int:

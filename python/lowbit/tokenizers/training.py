@@ -6,10 +6,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lowbit import _core
-from lowbit.tokenizers.spec import AddedToken, Normalizer, TokenizerSpec
+from lowbit.tokenizers.plan import kernel_arguments
+from lowbit.tokenizers.spec import AddedToken, Step, TokenizerSpec, WordLevel
 
 REPORT_EVERY = 100_000  # lines
 
@@ -40,10 +42,8 @@ def train(
     specials = {token: id for id, token in enumerate(special_tokens)}
     added = tuple(AddedToken(token, id) for token, id in specials.items())
     empty = TokenizerSpec(
-        model,
-        dict(specials),
-        unknown=special_tokens[0],
-        normalizer=_normalizer(model, lowercase),
+        WordLevel(dict(specials), special_tokens[0]),
+        **_chain(model, lowercase),
         added=added,
         pad_token="[PAD]" if "[PAD]" in specials else None,
     )
@@ -55,20 +55,33 @@ def train(
     if vocab_size is not None:
         words = words[: vocab_size - len(specials)]
     vocabulary = specials | {word: len(specials) + i for i, word in enumerate(words)}
-    return TokenizerSpec(**(vars(empty) | {"vocabulary": vocabulary}))
+    return replace(empty, model=WordLevel(vocabulary, special_tokens[0]))
 
 
-def _normalizer(model: str, lowercase: bool) -> Normalizer | None:
+# The split of a character tokenizer, as the tokenizers library would do it.
+_CHARACTERS = {"pattern": {"Regex": "(?m)."}, "behavior": "Isolated", "invert": False}
+
+
+def _chain(model: str, lowercase: bool) -> dict[str, tuple[Step, ...]]:
+    """Steps before and behind a model of words or characters."""
+    bert = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
+    if model == "word":
+        return {
+            "normalizers": (Step("BertNormalizer", {**bert, "lowercase": lowercase}),),
+            "pre_tokenizers": (Step("BertPreTokenizer"),),
+        }
     # Characters keep every space and control unless the case is to be lowered.
-    if model == "character":
-        return Normalizer(False, False, None, True) if lowercase else None
-    return Normalizer(lowercase=lowercase)
+    nothing = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": None}
+    lowered = Step("BertNormalizer", {**nothing, "lowercase": True})
+    return {
+        "normalizers": (lowered,) if lowercase else (),
+        "pre_tokenizers": (Step("Split", _CHARACTERS),),
+        "decoders": (Step("Fuse"),),
+    }
 
 
 def _count(corpus: object, spec: TokenizerSpec, progress: bool) -> Counter[str]:
-    from lowbit.tokenizers.tokenizer import _kernel_arguments
-
-    splitter = _core.WordTokenizer(**_kernel_arguments(spec))
+    splitter = _core.Tokenizer(**kernel_arguments(spec))
     counts: Counter[str] = Counter()
     for number, line in enumerate(_lines(corpus), start=1):
         counts.update(splitter.split(line))

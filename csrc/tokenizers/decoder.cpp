@@ -1,0 +1,160 @@
+#include "tokenizers/decoder.hpp"
+
+#include <cstring>
+
+#include "core/error.hpp"
+
+namespace lowbit::tokenizers {
+namespace {
+
+using Reach = DecodeStep::Reach;
+
+// Ids below this many times the number of tokens are looked up in an array.
+constexpr size_t kDense = 4;
+// Tokens are copied in steps of so many bytes.
+constexpr size_t kStep = 16;
+
+}  // namespace
+
+Decoder::Decoder(std::vector<std::string> tokens, const std::vector<int32_t>& ids,
+                 const std::vector<bool>& special, std::vector<decoders::StepPointer> steps)
+    : steps_(std::move(steps)) {
+  check(tokens.size() == ids.size() && tokens.size() == special.size(), "Tokenizer: ",
+        tokens.size(), " tokens but ", ids.size(), " ids");
+  fold_steps(tokens);
+  store(tokens, ids, special);
+}
+
+void Decoder::fold_steps(std::vector<std::string>& tokens) {
+  size_t firsts = 0;
+  while (folded_ < steps_.size() && steps_[folded_]->reach() != Reach::others)
+    firsts += steps_[folded_++]->reach() == Reach::first;
+  first_differs_ = firsts > 0;
+  if (first_differs_) firsts_ = tokens;
+  for (std::string& token : tokens) {
+    std::vector<std::string> two{"", std::move(token)};
+    for (size_t i = 0; i < folded_; ++i) steps_[i]->apply(two);
+    token = std::move(two[1]);
+  }
+  last_ = folded_;
+  for (; last_ < steps_.size(); ++last_) {
+    const auto* join = dynamic_cast<const decoders::Join*>(steps_[last_].get());
+    if (!join) break;
+    bytes_ |= join->bytes();
+    if (join->bytes()) continue;
+    ++last_;
+    break;
+  }
+  // Without steps tokens are put apart by spaces, which is nothing but a join either.
+  joins_ = !steps_.empty() && (last_ == steps_.size() || last_ > folded_);
+}
+
+void Decoder::store(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
+                    const std::vector<bool>& special) {
+  const size_t dense = kDense * tokens.size() + 1024;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    Token token{static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(tokens[i].size()), -1,
+                true, special[i], static_cast<uint32_t>(i)};
+    if (bytes_) token.byte = static_cast<int16_t>(decoders::fallback_byte(tokens[i]));
+    texts_ += tokens[i];
+    check(texts_.size() < UINT32_MAX, "Tokenizer: the tokens together are longer than 4 GB");
+    const auto id = static_cast<size_t>(static_cast<uint32_t>(ids[i]));
+    if (id >= dense) {
+      scattered_[ids[i]] = token;
+      continue;
+    }
+    if (id >= tokens_.size()) tokens_.resize(id + 1);
+    tokens_[id] = token;
+  }
+  texts_.append(2 * kStep, '\0');
+}
+
+const Decoder::Token& Decoder::token(int32_t id) const {
+  const auto at = static_cast<size_t>(static_cast<uint32_t>(id));
+  if (at < tokens_.size() && tokens_[at].known) return tokens_[at];
+  const auto found = scattered_.find(id);
+  check<RangeError>(found != scattered_.end(), "Tokenizer.decode: id ", id, " is no token");
+  return found->second;
+}
+
+std::string Decoder::first(const Token& t) const {
+  if (!first_differs_) return std::string(text(t));
+  std::vector<std::string> one{firsts_[t.place]};
+  for (size_t i = 0; i < folded_; ++i) steps_[i]->apply(one);
+  return one[0];
+}
+
+// Most tokens have at most 16 bytes; copying that many takes less than asking how many.
+std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) const {
+  size_t size = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Token& t = token(ids[i]);
+    if (!(skip_special && t.special)) size += t.length;
+  }
+  int64_t begin = 0;
+  while (skip_special && begin < count && token(ids[begin]).special) ++begin;
+  std::string out;
+  if (begin < count) out = first(token(ids[begin]));
+  char* to = nullptr;
+  const size_t head = out.size();
+  out.resize(head + size + 2 * kStep);
+  to = out.data() + head;
+  for (int64_t i = begin + 1; i < count; ++i) {
+    const Token& t = token(ids[i]);
+    if (skip_special && t.special) continue;
+    const char* from = texts_.data() + t.begin;
+    std::memcpy(to, from, kStep);
+    if (t.length > kStep) std::memcpy(to + kStep, from + kStep, t.length - kStep);
+    to += t.length;
+  }
+  out.resize(static_cast<size_t>(to - out.data()));
+  return out;
+}
+
+std::string Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_special) const {
+  std::string out, bytes;
+  bool is_first = true;
+  for (int64_t i = 0; i < count; ++i) {
+    const Token& t = token(ids[i]);
+    if (skip_special && t.special) continue;
+    if (t.byte >= 0) {
+      bytes += static_cast<char>(t.byte);
+    } else {
+      if (!bytes.empty()) decoders::append_fallback(bytes, out);
+      bytes.clear();
+      if (is_first)
+        out += first(t);
+      else
+        out += text(t);
+    }
+    is_first = false;
+  }
+  decoders::append_fallback(bytes, out);
+  return out;
+}
+
+std::string Decoder::decode_slowly(const int32_t* ids, int64_t count, bool skip_special) const {
+  std::vector<std::string> parts;
+  for (int64_t i = 0; i < count; ++i) {
+    const Token& t = token(ids[i]);
+    if (skip_special && t.special) continue;
+    parts.push_back(parts.empty() ? first(t) : std::string(text(t)));
+  }
+  for (size_t step = folded_; step < steps_.size(); ++step) steps_[step]->apply(parts);
+  std::string out;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0 && steps_.empty()) out += ' ';
+    out += parts[i];
+  }
+  return out;
+}
+
+std::string Decoder::decode(const int32_t* ids, int64_t count, bool skip_special) const {
+  if (!joins_) return decode_slowly(ids, count, skip_special);
+  std::vector<std::string> one{bytes_ ? join_bytes(ids, count, skip_special)
+                                      : join(ids, count, skip_special)};
+  for (size_t step = last_; step < steps_.size(); ++step) steps_[step]->apply(one);
+  return one.empty() ? "" : std::move(one[0]);
+}
+
+}  // namespace lowbit::tokenizers

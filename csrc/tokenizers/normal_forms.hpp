@@ -1,0 +1,15 @@
+// The Unicode normal forms NFC, NFD, NFKC and NFKD (Unicode Standard Annex 15).
+#pragma once
+
+#include "tokenizers/text.hpp"
+
+namespace lowbit::tokenizers {
+
+enum class NormalForm { nfc, nfd, nfkc, nfkd };
+
+void normalize(NormalForm form, Text& text);
+
+// Whether the StripAccents normalizer drops it.
+bool is_mark(uint32_t point);
+
+}  // namespace lowbit::tokenizers

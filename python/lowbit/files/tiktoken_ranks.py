@@ -1,0 +1,117 @@
+"""Vocabularies in tiktoken's format: a line for each token, base64 of its bytes and its rank.
+
+Such a file has neither the pattern that cuts texts into words nor special tokens. Both are known
+for some published files, which are recognised by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from pathlib import Path
+
+from lowbit.errors import FileFormatError
+from lowbit.files.untrusted import read_bounded, shorten
+from lowbit.tokenizers.patterns import PATTERNS, find_pattern
+from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec
+
+MAX_BYTES = 256 * 1024 * 1024
+END_OF_TEXT = "<|endoftext|>"
+_FILL_IN = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
+
+# SHA-256 of a file: the name of its pattern, and its special tokens (tiktoken_ext.openai_public).
+KNOWN: dict[str, tuple[str, dict[str, int]]] = {
+    "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": (
+        "r50k",
+        {END_OF_TEXT: 50256},
+    ),
+    "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": (
+        "p50k",
+        {END_OF_TEXT: 50256},
+    ),
+    "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": (
+        "cl100k",
+        {END_OF_TEXT: 100257, **_FILL_IN, "<|endofprompt|>": 100276},
+    ),
+    "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d": (
+        "o200k",
+        {END_OF_TEXT: 199999, "<|endofprompt|>": 200018},
+    ),
+}
+
+
+def _alphabet() -> list[str]:
+    """GPT-2's alphabet: the character of every byte."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x144))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+ALPHABET = _alphabet()
+
+
+def byte_level_text(token: bytes) -> str:
+    """Bytes as a text in GPT-2's alphabet.
+
+    Examples
+    --------
+    >>> byte_level_text(b" a\\n")
+    '\u0120a\u010a'
+    """
+    return "".join([ALPHABET[byte] for byte in token])
+
+
+def read_tiktoken(
+    path: Path, pattern: str | None = None, special_tokens: dict[str, int] | None = None
+) -> TokenizerSpec:
+    """Read a .tiktoken file.
+
+    Raises
+    ------
+    FileFormatError
+        A line is not what it has to be; or the file is not a known one and no pattern is given.
+    """
+    data = read_bounded(path, MAX_BYTES)
+    known = KNOWN.get(hashlib.sha256(data).hexdigest())
+    if pattern is None and known is None:
+        raise FileFormatError(
+            f"{path}: the format does not say how texts are cut into words; pass pattern=, a "
+            f"regular expression or one of {', '.join(PATTERNS)}"
+        )
+    if special_tokens is None:
+        special_tokens = known[1] if known else {}
+    expression = find_pattern(pattern if pattern is not None else known[0] if known else "")
+    split = {"pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+    plain = {"add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    return TokenizerSpec(
+        Bpe(_ranks(data, path), [], ranked=True),
+        pre_tokenizers=(Step("Split", split), Step("ByteLevel", plain)),
+        decoders=(Step("ByteLevel", plain),),
+        added=tuple(AddedToken(token, id) for token, id in special_tokens.items()),
+        asks_for_special=True,
+    )
+
+
+def _ranks(data: bytes, path: Path) -> dict[str, int]:
+    ranks: dict[str, int] = {}
+    for number, line in enumerate(data.splitlines(), start=1):
+        if not line:
+            continue
+        try:
+            encoded, rank = line.split()
+            token = base64.b64decode(encoded, validate=True)
+            id = int(rank)
+        except (ValueError, binascii.Error) as error:
+            raise FileFormatError(
+                f"{path}: line {number} is not base64 and a number: {shorten(line)}"
+            ) from error
+        text = byte_level_text(token)
+        if not token or text in ranks:
+            raise FileFormatError(
+                f"{path}: line {number} {'repeats a' if token else 'has an empty'} token"
+            )
+        ranks[text] = id
+    if not ranks:
+        raise FileFormatError(f"{path}: there are no tokens")
+    return ranks

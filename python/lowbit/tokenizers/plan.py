@@ -1,0 +1,108 @@
+"""A `TokenizerSpec` as the kernels take it.
+
+Most steps go over as they are. Some become others that give the same tokens sooner: BERT's two
+steps are one pass, GPT-2's alphabet is left out where the model can read bytes, and texts without
+words are cut where no merge reaches across.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from lowbit.tokenizers.spec import Bpe, Model, Step, TokenizerSpec, Unigram
+
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+META = "\u2581"  # stands for a space in sentencepiece's tokens
+
+
+def kernel_arguments(spec: TokenizerSpec) -> dict[str, Any]:
+    """What `_core.Tokenizer` is made from."""
+    steps = [part for step in spec.pre_tokenizers for part in _pre_tokenizer(step)]
+    normalizers = [part for step in spec.normalizers for part in _normalizer(step)]
+    model = _model(spec.model)
+    if isinstance(spec.model, Bpe):
+        model["bytes"] = spec.model.ranked or (
+            bool(steps) and steps[-1]["type"] == "ByteLevel" and not spec.model.byte_fallback
+        )
+        if model["bytes"] and steps and steps[-1]["type"] == "ByteLevel":
+            steps.pop()
+    if _is_bert(spec):
+        steps = [{**normalizers.pop(), "type": "BertWords"}]
+    return {
+        "model": model,
+        "normalizers": normalizers,
+        "pre_tokenizers": steps,
+        "cut": _cut(spec),
+        "added": [vars(token) for token in spec.added],
+    }
+
+
+def decoder_arguments(spec: TokenizerSpec) -> dict[str, Any]:
+    """What `_core.Decoder` is made from."""
+    tokens = spec.tokens_by_id()
+    special = {token.id for token in spec.added if token.special}
+    return {
+        "tokens": list((tokens | spec.surfaces).values()),
+        "ids": list(tokens),
+        "special": [id in special for id in tokens],
+        "steps": [_described(step) for step in spec.decoders],
+    }
+
+
+def _described(step: Step) -> dict[str, Any]:
+    return {"type": step.type, **step.options}
+
+
+def _normalizer(step: Step) -> list[dict[str, Any]]:
+    if step.type != "Precompiled":
+        return [_described(step)]
+    encoded = step.options["precompiled_charsmap"]
+    if not encoded:
+        return []
+    return [{"type": step.type, "charsmap": base64.b64decode(encoded, validate=True)}]
+
+
+def _split(pattern: dict[str, str]) -> dict[str, Any]:
+    return {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+
+
+def _pre_tokenizer(step: Step) -> list[dict[str, Any]]:
+    """A step of tokenizer.json as steps that do one thing each."""
+    if step.type != "ByteLevel":
+        return [_described(step)]
+    steps: list[dict[str, Any]] = []
+    if step.options["add_prefix_space"]:
+        steps.append({"type": "PrefixSpace"})
+    if step.options["use_regex"]:
+        steps.append(_split({"Regex": GPT2_PATTERN}))
+    return [*steps, {"type": "ByteLevel"}]
+
+
+def _is_bert(spec: TokenizerSpec) -> bool:
+    return (
+        [step.type for step in spec.normalizers] == ["BertNormalizer"]
+        and [step.type for step in spec.pre_tokenizers] == ["BertPreTokenizer"]
+        and not any(token.normalized for token in spec.added)
+    )
+
+
+def _cut(spec: TokenizerSpec) -> dict[str, Any] | None:
+    """Where whole texts are one word: in front of runs of U+2581, if no token has one behind
+    another character, since then no merge reaches across."""
+    model = spec.model
+    if not isinstance(model, Bpe) or spec.pre_tokenizers or model.ignore_merges:
+        return None
+    if model.end_of_word_suffix or model.continuing_prefix:
+        return None
+    if any(META in token.lstrip(META) for token in model.vocabulary):
+        return None
+    return {"type": "BeforeRuns", "mark": META}
+
+
+def _model(model: Model) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": type(model).__name__, **vars(model)}
+    if not isinstance(model, Unigram):
+        unknown = model.unknown
+        described["unknown_id"] = None if unknown is None else model.vocabulary[unknown]
+    return described
