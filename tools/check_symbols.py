@@ -32,6 +32,7 @@ FORBIDDEN = {
     "amx": [],
     "neon": [],
     "neon_dot": [],
+    "neon_i8mm": [],
 }
 
 

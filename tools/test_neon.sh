@@ -24,7 +24,7 @@ cmake --build "$build/aarch64" --parallel 2
 
 "$build/native/test_kernels" | tee "$build/native.txt"
 qemu-aarch64 "$build/aarch64/test_kernels" | tee "$build/aarch64.txt"
-for isa in neon neon_dot; do
+for isa in neon neon_dot neon_i8mm; do
   grep "^$isa:" "$build/aarch64.txt" >/dev/null || { echo "$isa did not run"; exit 1; }
 done
 grep '^digest' "$build/native.txt" >"$build/native.digests"

@@ -99,23 +99,66 @@ template <class Packed, int rows, class Part, int first = 0>
     add_line<Packed, rows, Part, first + 4>(format, line, x, part);
 }
 
+// total += the products of the columns of x up to `stop`, which `x` and `line` are moved to.
+template <class Packed, int rows>
+[[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t*& line,
+                                             const int8_t*& x, const int8_t* stop,
+                                             I32 (&total)[rows]) {
+  using Weights = WeightsOf<Packed>;
+  Sum<Weights> part[rows];
+  for (auto& p : part) p = no_sum<Weights>();
+  for (; x < stop; x += Packed::kColumnsPerLine * kMostRows, line += 64) {
+    __builtin_prefetch(line + kAhead);
+    add_line(format, load_i32(line), x, part);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) total[r] = total[r] + widen(part[r]);
+}
+
+// The weights of eight columns, which are one line or two.
+template <class Packed>
+[[gnu::always_inline]] inline auto eight_columns(const Packed& format, I32 line, I32 next) {
+  if constexpr (Packed::kColumnsPerLine == 8)
+    return row_pairs(format.template integers<0>(line), format.template integers<4>(line));
+  else
+    return row_pairs(format.template integers<0>(line), format.template integers<0>(next));
+}
+
+// The same as add_lines, two rows and eight columns at a time. A last row without a partner is
+// paired with room that pack_int8 has for one.
+template <class Packed, int rows>
+[[gnu::always_inline]] inline void add_row_pairs(const Packed& format, const uint8_t*& line,
+                                                 const int8_t*& x, const int8_t* stop,
+                                                 I32 (&total)[rows]) {
+  using Weights = WeightsOf<Packed>;
+  constexpr int kFour = 4 * kMostRows;  // bytes of four columns
+  PairSums<Weights> part[(rows + 1) / 2];
+  for (auto& p : part) p = no_pair_sums<Weights>();
+  for (; x < stop; x += 2 * kFour, line += 8 / Packed::kColumnsPerLine * 64) {
+    __builtin_prefetch(line + kAhead);
+    // Columns that end with a single line: x has zeros for the next one, whatever its weights.
+    const uint8_t* next = x + kFour < stop ? line + 64 : line;
+    const auto weights = eight_columns(format, load_i32(line), load_i32(next));
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r += 2)
+      part[r / 2] = add_products(part[r / 2], weights, x + 4 * r, x + 4 * r + kFour);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+    total[r] = total[r] + (r % 2 == 0 ? widen<0>(part[r / 2]) : widen<1>(part[r / 2]));
+}
+
 // total += the products of `count` columns.
 template <class Packed, int rows>
 [[gnu::always_inline]] inline void add_block(const Packed& format, const uint8_t* line,
                                              const int8_t* x, int64_t count, I32 (&total)[rows]) {
-  using Weights = WeightsOf<Packed>;
-  constexpr int64_t kLine = Packed::kColumnsPerLine, kMost = 4 * kSteps<Weights>;
-  while (count > 0) {
-    Sum<Weights> part[rows];
-    for (auto& p : part) p = no_sum<Weights>();
+  constexpr int64_t kMost = 4 * kSteps<WeightsOf<Packed>>;
+  for (; count > 0; count -= kMost) {
     const int8_t* stop = x + (count < kMost ? count : kMost) * kMostRows;
-    for (; x < stop; x += kLine * kMostRows, line += 64) {
-      __builtin_prefetch(line + kAhead);
-      add_line(format, load_i32(line), x, part);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) total[r] = total[r] + widen(part[r]);
-    count -= kMost;
+    if constexpr (kFastRowPairs && rows > 1)
+      add_row_pairs(format, line, x, stop, total);
+    else
+      add_lines(format, line, x, stop, total);
   }
 }
 

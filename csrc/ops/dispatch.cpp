@@ -49,6 +49,11 @@ struct IsaEntry {
 #else
 #define LOWBIT_ENTRY_neon_dot(runs_here) {"neon_dot", nullptr, false},
 #endif
+#if LOWBIT_HAVE_neon_i8mm
+#define LOWBIT_ENTRY_neon_i8mm(runs_here) {"neon_i8mm", &neon_i8mm::kernel_table, runs_here},
+#else
+#define LOWBIT_ENTRY_neon_i8mm(runs_here) {"neon_i8mm", nullptr, false},
+#endif
 
 const std::vector<IsaEntry>& entries() {
   static const std::vector<IsaEntry> list = [] {

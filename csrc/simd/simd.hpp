@@ -32,6 +32,12 @@
 //                                 -127..127, and kExcess<W> times each byte of j. sum is a Sum<W>,
 //                                 begun with no_sum<W>(); widen(sum) makes it an I32 after
 //                                 kSteps<W> calls at most
+//   row_pairs(w, next)            RowPairs<W>: weights of four columns and of the next four, for
+//                                 two rows of bytes at once; kFastRowPairs: beats row by row
+//   add_products(sums, pairs, p, q)  adds as above. p has four bytes of one row, then four of the
+//                                 other, q the next four of each. sums is a PairSums<W>, begun
+//                                 with no_pair_sums<W>(); widen<0>(sums) and widen<1>(sums) are
+//                                 the rows' I32, after half as many calls at most
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators
@@ -43,10 +49,16 @@
 #include "simd/avx512.hpp"
 #elif LOWBIT_ISA_avx2
 #include "simd/avx2.hpp"
-#elif LOWBIT_ISA_neon || LOWBIT_ISA_neon_dot
+#elif LOWBIT_ISA_neon || LOWBIT_ISA_neon_dot || LOWBIT_ISA_neon_i8mm
 #include "simd/neon.hpp"
 #else
 #include "simd/scalar.hpp"
+#endif
+
+#if LOWBIT_ISA_neon_i8mm
+#include "simd/row_pairs_i8mm.hpp"
+#else
+#include "simd/row_pairs.hpp"
 #endif
 
 namespace lowbit::LOWBIT_ISA {

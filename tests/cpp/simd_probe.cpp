@@ -34,6 +34,17 @@ I32 add_all(Weights weights, I32 values) {
   return load_i32(lanes);
 }
 
+// The same of two rows at once: `row` says whose sums.
+template <int row, class Weights>
+I32 add_row_pairs(Weights weights, Weights next, const int8_t* values) {
+  auto sums = no_pair_sums<Weights>();
+  for (int step = 0; step < 4; ++step)
+    sums = add_products(sums, row_pairs(weights, next), values, values + 8);
+  int32_t excess = 0;
+  for (int k = 0; k < 4; ++k) excess += values[4 * row + k] + values[8 + 4 * row + k];
+  return widen<row>(sums) - set1i(4 * kExcess<Weights> * excess);
+}
+
 // Exact for every input, NaN included: the bits of a NaN are moved or dropped, never computed.
 void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(min(a, b));
@@ -75,6 +86,12 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   const I32 values = lookup_i8(load_bytes16(levels), other);
   w.add(add_all(signed_bytes(bytes), values));
   w.add(add_all(Nibbles{codes}, values));
+  int8_t rows[64];
+  store_i32(rows, values);
+  w.add(add_row_pairs<0>(signed_bytes(bytes), signed_bytes(values), rows));
+  w.add(add_row_pairs<1>(signed_bytes(bytes), signed_bytes(values), rows));
+  w.add(add_row_pairs<0>(Nibbles{codes}, Nibbles{other}, rows));
+  w.add(add_row_pairs<1>(Nibbles{codes}, Nibbles{other}, rows));
 }
 
 // Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.

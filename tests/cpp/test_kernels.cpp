@@ -88,6 +88,9 @@ void run_probe(Results& results) {
 #if LOWBIT_HAVE_amx
   if (isa == "amx") amx::simd_probe(probe);
 #endif
+#if LOWBIT_HAVE_neon_i8mm
+  if (isa == "neon_i8mm") neon_i8mm::simd_probe(probe);
+#endif
 #if LOWBIT_HAVE_neon_dot
   if (isa == "neon_dot") neon_dot::simd_probe(probe);
 #endif
@@ -101,7 +104,7 @@ void run_weight(Results& results, const WeightView& w, uint64_t seed) {
   Matrix floats(w.rows, w.cols);
   ops::dequantize(w, floats.view());
   floats.keep_in(results["dequantize"]);
-  for (int64_t tokens : {1, 5, 50}) {
+  for (int64_t tokens : {1, 7, 50}) {  // the last rows of 4: 1, 3 and 2
     Matrix x = Matrix::random(seed + 1, tokens, w.cols);
     Matrix dy = Matrix::random(seed + 2, tokens, w.rows);
     Matrix a = Matrix::random(seed + 3, 5, w.cols), b = Matrix::random(seed + 4, w.rows, 5);
