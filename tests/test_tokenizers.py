@@ -178,7 +178,9 @@ def test_trained_tokenizers_number_by_frequency(model, text, tokens, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"corpus": ["a"], "model": "bpe"}, "cannot be trained"),
+        ({"corpus": ["a"], "model": "bpx"}, "cannot be trained"),
+        ({"corpus": ["a"], "model": "bpe", "vocab_size": 200}, "vocab_size"),
+        ({"corpus": ["a"], "model": "wordpiece", "special_tokens": ["x"]}, "UNK"),
         ({"corpus": []}, "no words"),
         ({"corpus": ["a"], "vocab_size": 1}, "vocab_size=1"),
         ({"corpus": ["a"], "special_tokens": []}, "special_tokens"),

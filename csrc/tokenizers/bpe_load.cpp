@@ -270,15 +270,16 @@ std::unique_ptr<Bpe> Bpe::from_order(BpeVocabulary vocabulary, std::vector<uint3
 void Bpe::derive_merge(uint32_t token, uint32_t rank, std::vector<Part>& parts) {
   const std::string_view text = index_.text(token);
   if (index_.has_equal_tokens() && index_.find(text) != token) return;
-  parts.resize(std::max(text.size(), kShortWord));
+  parts.resize(kShortWord);
   size_t count = split_into_bytes(text, parts.data());
-  if (count > 0) {
-    count = merge_short(merges_, parts.data(), count);
-  } else {
+  if (count == 0) {
     parts.clear();
     split_into_atoms(text, parts);
-    count = parts.size() < 2 ? 0 : merge(parts.data(), parts.size());
+    count = parts.size();
+    rank_parts(merges_, parts.data(), count);
   }
+  count = count <= kShortWord ? merge_short(merges_, parts.data(), count)
+                              : merge_by_heap(merges_, parts.data(), count, {});
   if (count != 2) return;
   const Merge merge{parts[0].symbol, parts[1].symbol, rank, token};
   merges_.add(merge);
@@ -329,6 +330,7 @@ void Bpe::list_whole_words(const std::vector<bool>& spelled) {
                                          (spelled[token] && !has_affixes()));
     if (!whole_[token]) continue;
     const std::string_view text = index_.text(token);
+    if (index_.has_equal_tokens() && index_.find(text) != token) continue;
     longest_ = std::max(longest_, text.size());
     if (!text.empty() && text.size() <= WordKey::kMaxBytes) whole_words_.insert(text, ids_[token]);
   }

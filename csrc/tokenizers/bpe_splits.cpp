@@ -9,31 +9,32 @@ Splits::Splits(const Merges& table, const std::vector<Merge>& merges,
     : table_(table), split_(atoms.size(), Split{0, 0, kUnreachable}) {
   for (uint32_t symbol = 0; symbol < atoms.size(); ++symbol)
     if (atoms[symbol]) split_[symbol] = {symbol, symbol, kAtom};
-  std::vector<bool> needed(atoms.size());  // by a merge that comes before the symbol can be there
+  const auto exists = [&](uint32_t symbol) { return split_[symbol].rank != kUnreachable; };
+  std::vector<Merge> early;  // before their parts
   made_.reserve(merges.size());
   for (const Merge& merge : merges) {
     const auto& [left, right, rank, merged] = merge;
     // A later merge of the pair may have replaced this one.
     if (!proven && table.rank(left, right) != rank) continue;
-    const bool left_there = split_[left].rank != kUnreachable;
-    const bool right_there = split_[right].rank != kUnreachable;
-    if (!left_there || !right_there) {
-      if (!left_there) needed[left] = true;
-      if (!right_there) needed[right] = true;
+    if (!exists(left) || !exists(right)) {
+      early.push_back(merge);
       continue;
     }
     // The merge itself is left out: the question is whether its two parts come about.
     if (!proven && !compatible(left, right, 0)) continue;
     const auto after = static_cast<int32_t>(rank);
-    if (split_[merged].rank != kUnreachable || needed[merged] || split_[left].rank >= after ||
-        split_[right].rank >= after) {
-      regular_ = false;
-      made_.clear();
-      return;
-    }
+    regular_ = !exists(merged) && split_[left].rank < after && split_[right].rank < after;
+    if (!regular_) break;
     split_[merged] = {left, right, after};
     made_.push_back(merge);
   }
+  // An early merge does no harm when its parts never meet. They do not where its token comes about
+  // in another way, as each text has one encoding.
+  for (const auto& [left, right, rank, merged] : early)
+    if (regular_ && exists(left) && exists(right) && !exists(merged) &&
+        (proven || compatible(left, right, 0)))
+      regular_ = false;
+  if (!regular_) made_.clear();
 }
 
 // Undoes the merges of both sides, the last one first, and asks each time whether a merge across

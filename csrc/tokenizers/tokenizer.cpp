@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "tokenizers/training/word_counts.hpp"
 #include "tokenizers/unicode.hpp"
 #include "tokenizers/word_cache.hpp"
 
@@ -100,6 +101,13 @@ struct TextSink {
   void token(int32_t, Span) {}
 };
 
+struct CountSink {
+  WordCounts& counts;
+
+  void words(Text& text) { counts.add(text.bytes(), text.pieces); }
+  void token(int32_t, Span) {}
+};
+
 // Calls between(stretch) for what lies between added tokens, and token(id, place) for them.
 template <class Between, class Token>
 void for_added(const AddedTokens& tokens, std::string_view text, Between&& between, Token&& token) {
@@ -184,6 +192,11 @@ std::vector<std::string> Tokenizer::split(std::string_view text) const {
   TextSink sink{words};
   run(text, true, false, sink);
   return words;
+}
+
+void Tokenizer::count(std::string_view text, WordCounts& counts) const {
+  CountSink sink{counts};
+  run(text, true, false, sink);
 }
 
 void Tokenizer::encode_ids(std::string_view text, bool special, IdBuffer& ids) const {

@@ -14,6 +14,7 @@
 namespace lowbit::tokenizers {
 
 class IdBuffer;
+class WordCounts;
 
 // One text with the place of every token in it.
 struct Located {
@@ -53,6 +54,9 @@ class Tokenizer {
 
   // The normalised words between added tokens, before the model.
   std::vector<std::string> split(std::string_view text) const;
+
+  // Adds these words to a table.
+  void count(std::string_view text, WordCounts& counts) const;
 
   // Over the threads of the pool; the result does not depend on their number.
   Ragged encode_batch(const std::vector<std::string_view>& texts, const Frame& frame) const;

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import read_bounded, shorten
+from lowbit.tokenizers.alphabet import byte_level_text
 from lowbit.tokenizers.patterns import PATTERNS, find_pattern
 from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec
 
@@ -39,27 +40,6 @@ KNOWN: dict[str, tuple[str, dict[str, int]]] = {
         {END_OF_TEXT: 199999, "<|endofprompt|>": 200018},
     ),
 }
-
-
-def _alphabet() -> list[str]:
-    """GPT-2's alphabet: the character of every byte."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = iter(range(0x100, 0x144))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
-
-
-ALPHABET = _alphabet()
-
-
-def byte_level_text(token: bytes) -> str:
-    """Bytes as a text in GPT-2's alphabet.
-
-    Examples
-    --------
-    >>> byte_level_text(b" a\\n")
-    '\u0120a\u010a'
-    """
-    return "".join([ALPHABET[byte] for byte in token])
 
 
 def read_tiktoken(

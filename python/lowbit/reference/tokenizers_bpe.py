@@ -6,8 +6,8 @@ lowest rank goes first, of equal ranks the leftmost.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 Word = str | bytes
 
@@ -25,7 +25,7 @@ def apply_merges(
     """
     parts = list(parts)
     while True:
-        ranks = [(rank(*pair), i) for i, pair in enumerate(itertools.pairwise(parts))]
+        ranks = [(rank(*pair), i) for i, pair in enumerate(pairwise(parts))]
         ranks = [candidate for candidate in ranks if candidate[0] is not None]
         if not ranks:
             return parts

@@ -90,40 +90,49 @@ class Tokenizer:
         corpus: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         model: str = "word",
         vocab_size: int | None = None,
-        special_tokens: Sequence[str] = ("[UNK]",),
-        lowercase: bool = True,
+        special_tokens: Sequence[str] | None = None,
+        lowercase: bool | None = None,
         min_count: int = 1,
         progress: bool = False,
     ) -> Tokenizer:
-        """Make a vocabulary from a corpus.
+        """Make a vocabulary from a corpus; the same corpus always gives the same one.
 
         Parameters
         ----------
         corpus
             One path, or any number of texts (str) and files (pathlib.Path), read line by line.
         model
-            "word": every word and punctuation mark; "character": every character.
+            "word": every word and punctuation mark; "character": every character; "bpe": byte-level
+            byte-pair encoding as GPT-2, with the merges of the tokenizers library; "wordpiece":
+            pieces of words as BERT.
         vocab_size
-            Tokens to keep, special ones included: the most frequent, ties in alphabetical order.
-            None for all.
+            Tokens, special ones included. Of words and characters the most frequent are kept, ties
+            in alphabetical order, and None is for all; for "bpe" and "wordpiece" it is for 30,000.
         special_tokens
-            Get the first ids. The first one stands for what is not in the vocabulary.
+            Get the first ids. None: "[UNK]" for words and characters, where the first one stands
+            for what is not in the vocabulary; BERT's five for "wordpiece"; "<|endoftext|>" for
+            "bpe".
         lowercase
-            Lower the case and strip accents first.
+            Lower the case and strip accents first. None: not for "bpe".
         min_count
-            Rarer words are left out.
+            Rarer words, or pairs of pieces, are left out.
         progress
-            Print the number of lines read to standard error now and then.
+            Print how far it is to standard error now and then.
 
         Raises
         ------
         ValueError
             For another model, an empty corpus, or a `vocab_size` with no room for a word.
+
+        Examples
+        --------
+        >>> tok = Tokenizer.train(["low lower lowest"], model="bpe", vocab_size=260)
+        >>> tok.encode("lowest").tokens
+        ['low', 'e', 's', 't']
         """
+        specials = None if special_tokens is None else list(special_tokens)
         return cls(
-            training.train(
-                corpus, model, vocab_size, list(special_tokens), lowercase, min_count, progress
-            )
+            training.train(corpus, model, vocab_size, specials, lowercase, min_count, progress)
         )
 
     def encode(

@@ -1,4 +1,4 @@
-"""Vocabularies of words and characters from a corpus."""
+"""Vocabularies from a corpus: words, characters, byte-pair encoding, WordPiece."""
 
 from __future__ import annotations
 
@@ -7,17 +7,68 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 from lowbit import _core
+from lowbit.tokenizers.alphabet import byte_level_text
 from lowbit.tokenizers.plan import kernel_arguments
-from lowbit.tokenizers.spec import AddedToken, Step, TokenizerSpec, WordLevel
+from lowbit.tokenizers.spec import (
+    AddedToken,
+    Bpe,
+    Step,
+    TokenizerSpec,
+    WordLevel,
+    WordPiece,
+    bert_templates,
+)
 
 REPORT_EVERY = 100_000  # lines
+LINES_AT_ONCE = 1000
+DEFAULT_SIZE = 30_000  # of what has no natural size
+
+# Special tokens that a model has unless others are asked for; the first ids are theirs.
+SPECIAL_TOKENS = {
+    "word": ("[UNK]",),
+    "character": ("[UNK]",),
+    "bpe": ("<|endoftext|>",),
+    "wordpiece": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+}
 
 
 def train(
     corpus: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    model: str,
+    vocab_size: int | None,
+    special_tokens: list[str] | None,
+    lowercase: bool | None,
+    min_count: int,
+    progress: bool,
+) -> TokenizerSpec:
+    """Count, learn, number; see `Tokenizer.train`."""
+    if model not in SPECIAL_TOKENS:
+        names = ", ".join(f'"{name}"' for name in SPECIAL_TOKENS)
+        raise ValueError(f'Tokenizer.train: model="{model}" cannot be trained; use {names}')
+    if special_tokens is None:
+        special_tokens = list(SPECIAL_TOKENS[model])
+    if len(set(special_tokens)) != len(special_tokens):
+        raise ValueError("Tokenizer.train: special_tokens must name each token once")
+    if vocab_size is not None and vocab_size <= len(special_tokens):
+        raise ValueError(
+            f"Tokenizer.train: vocab_size={vocab_size} has no room beside "
+            f"{len(special_tokens)} special tokens"
+        )
+    if model == "bpe":
+        return _bpe(corpus, vocab_size or DEFAULT_SIZE, special_tokens, min_count, progress)
+    lower = lowercase is None or lowercase
+    if model == "wordpiece":
+        size = vocab_size or DEFAULT_SIZE
+        return _wordpiece(corpus, size, special_tokens, lower, min_count, progress)
+    return _whole(corpus, model, vocab_size, special_tokens, lower, min_count, progress)
+
+
+def _whole(
+    corpus: object,
     model: str,
     vocab_size: int | None,
     special_tokens: list[str],
@@ -25,29 +76,20 @@ def train(
     min_count: int,
     progress: bool,
 ) -> TokenizerSpec:
-    """Count, rank, number; see `Tokenizer.train`."""
-    if model not in ("word", "character"):
-        raise ValueError(
-            f'Tokenizer.train: model="{model}" cannot be trained; use "word" or "character"'
-        )
-    if not special_tokens or len(set(special_tokens)) != len(special_tokens):
-        raise ValueError(
-            "Tokenizer.train: special_tokens must name each token once, the unknown one first"
-        )
-    if vocab_size is not None and vocab_size <= len(special_tokens):
-        raise ValueError(
-            f"Tokenizer.train: vocab_size={vocab_size} has no room beside "
-            f"{len(special_tokens)} special tokens"
-        )
+    """Words or characters, the most frequent first."""
+    if not special_tokens:
+        raise ValueError("Tokenizer.train: special_tokens must name the unknown token first")
     specials = {token: id for id, token in enumerate(special_tokens)}
-    added = tuple(AddedToken(token, id) for token, id in specials.items())
     empty = TokenizerSpec(
         WordLevel(dict(specials), special_tokens[0]),
         **_chain(model, lowercase),
-        added=added,
+        added=tuple(AddedToken(token, id) for token, id in specials.items()),
         pad_token="[PAD]" if "[PAD]" in specials else None,
     )
-    counts = _count(corpus, empty, progress)
+    splitter = _core.Tokenizer(**kernel_arguments(empty))
+    counts: Counter[str] = Counter()
+    for lines in _lines(corpus, progress):
+        counts.update(chain.from_iterable(splitter.split(line) for line in lines))
     ranked = sorted((-count, word) for word, count in counts.items() if count >= min_count)
     words = [word for _, word in ranked if word not in specials]
     if not words:
@@ -56,6 +98,67 @@ def train(
         words = words[: vocab_size - len(specials)]
     vocabulary = specials | {word: len(specials) + i for i, word in enumerate(words)}
     return replace(empty, model=WordLevel(vocabulary, special_tokens[0]))
+
+
+def _bpe(
+    corpus: object, vocab_size: int, special_tokens: list[str], min_count: int, progress: bool
+) -> TokenizerSpec:
+    """Byte-level, as GPT-2: every byte is a token, so no text is unknown."""
+    options = {"add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    step = Step("ByteLevel", options)
+    empty = TokenizerSpec(
+        Bpe({token: id for id, token in enumerate([*special_tokens, "a"])}, []),
+        pre_tokenizers=(step,),
+        decoders=(step,),
+    )
+    counts = _word_counts(corpus, empty, progress)
+    tokens, merges = _core.train_bpe(
+        counts, vocab_size, min_count, special_tokens, _reporter(progress)
+    )
+    texts = special_tokens + [byte_level_text(token) for token in tokens[len(special_tokens) :]]
+    return replace(
+        empty,
+        model=Bpe(
+            {text: id for id, text in enumerate(texts)},
+            [[texts[left], texts[right]] for left, right in merges],
+        ),
+        added=tuple(AddedToken(token, id) for id, token in enumerate(special_tokens)),
+    )
+
+
+def _wordpiece(
+    corpus: object,
+    vocab_size: int,
+    special_tokens: list[str],
+    lowercase: bool,
+    min_count: int,
+    progress: bool,
+) -> TokenizerSpec:
+    """Pieces of words, as BERT; [CLS] and [SEP], where they are, go round a text."""
+    if "[UNK]" not in special_tokens:
+        raise ValueError('Tokenizer.train: special_tokens must hold "[UNK]" for model="wordpiece"')
+    specials = {token: id for id, token in enumerate(special_tokens)}
+    empty = TokenizerSpec(
+        WordPiece(dict(specials)),
+        **_chain("word", lowercase),
+        decoders=(Step("WordPiece", {"prefix": "##", "cleanup": True}),),
+        pad_token="[PAD]" if "[PAD]" in specials else None,
+    )
+    counts = _word_counts(corpus, empty, progress)
+    made = _core.train_wordpiece(counts, vocab_size, min_count, special_tokens, _reporter(progress))
+    framed = "[CLS]" in specials and "[SEP]" in specials
+    single, pair = (
+        bert_templates(specials["[CLS]"], specials["[SEP]"])
+        if framed
+        else (empty.single, empty.pair)
+    )
+    return replace(
+        empty,
+        model=WordPiece({token.decode(): id for id, token in enumerate(made)}),
+        added=tuple(AddedToken(token, id) for token, id in specials.items()),
+        single=single,
+        pair=pair,
+    )
 
 
 # The split of a character tokenizer, as the tokenizers library would do it.
@@ -80,17 +183,37 @@ def _chain(model: str, lowercase: bool) -> dict[str, tuple[Step, ...]]:
     }
 
 
-def _count(corpus: object, spec: TokenizerSpec, progress: bool) -> Counter[str]:
+def _word_counts(corpus: object, spec: TokenizerSpec, progress: bool) -> _core.WordCounts:
     splitter = _core.Tokenizer(**kernel_arguments(spec))
-    counts: Counter[str] = Counter()
-    for number, line in enumerate(_lines(corpus), start=1):
-        counts.update(splitter.split(line))
-        if progress and number % REPORT_EVERY == 0:
-            print(f"{number} lines, {len(counts)} different words", file=sys.stderr)
+    counts = _core.WordCounts()
+    for lines in _lines(corpus, progress):
+        counts.add(splitter, lines)
+    if len(counts) == 0:
+        raise ValueError("Tokenizer.train: the corpus has no words")
     return counts
 
 
-def _lines(corpus: object) -> Iterator[str]:
+def _reporter(progress: bool) -> object:
+    """What the trainers call now and then; it also lets Ctrl-C through."""
+    return lambda stage, done, total: (
+        progress
+        and print(
+            f"\r{stage}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr
+        )
+    )
+
+
+def _lines(corpus: object, progress: bool) -> Iterator[list[str]]:
+    """The lines of the corpus, some at a time."""
+    read, source = 0, _each_line(corpus)
+    while lines := list(islice(source, LINES_AT_ONCE)):
+        yield lines
+        read += len(lines)
+        if progress and read % REPORT_EVERY == 0:
+            print(f"{read} lines", file=sys.stderr)
+
+
+def _each_line(corpus: object) -> Iterator[str]:
     if isinstance(corpus, str | os.PathLike):
         corpus = [Path(corpus)]
     if not isinstance(corpus, Iterable):
