@@ -130,6 +130,8 @@ bool is_word(uint32_t p) {
   return (is_word_character(p) && !numeral) || p == 0x200c || p == 0x200d;
 }
 
+bool is_numeric(uint32_t p) { return class_set(p) & kNumeric; }
+
 // A step that makes every piece anew: Make(text, piece, rewrite).
 template <class Make>
 class Remake final : public Step {

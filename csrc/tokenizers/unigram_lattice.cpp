@@ -81,7 +81,7 @@ void UnigramLattice::sort_by_end(const std::vector<Edge>& edges) {
   for (const Edge& edge : edges) edges_[next[static_cast<size_t>(edge.end)]++] = edge;
 }
 
-// A* from the end of the word to its start (Hart et al., 1968). The best way from the start to any
+// A* from the end of the word to its start. The best way from the start to any
 // place is known, so the estimate is exact and the spellings come in descending order.
 std::vector<Unigram::Spelling> UnigramLattice::best(int64_t count) const {
   std::vector<double> estimate(word_.size() + 1, kUnreached);

@@ -90,7 +90,8 @@ PRE_TOKENIZERS = [
     split({"String": " "}, "MergedWithNext"),
     split({"String": "\u2581"}, "MergedWithPrevious", True),
     *(split({"Regex": p}, "Isolated") for p in (patterns.GPT2, patterns.LLAMA3, patterns.QWEN2)),
-    *(split({"Regex": p}, "Isolated") for p in (patterns.CL100K, patterns.O200K)),
+    *(split({"Regex": p}, "Isolated") for p in (patterns.O200K, patterns.KIMI_K2)),
+    *(split({"Regex": p}, "Isolated") for p in (r"\d{2}|[a-c]+(?=x)|\b\w", r"(?i)ab?|\S+$")),
     split({"Regex": patterns.GPT2}, "Removed", True),
 ]
 

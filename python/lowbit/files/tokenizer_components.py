@@ -6,6 +6,7 @@ that is nearly right gives a model other words than it was trained on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ REQUIRED = object()
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 SCHEMES = ("always", "first", "never")
 MAX_STEPS = 1000
+# {1,3}+ is possessive in one engine and a repeated group in another.
+COUNTED_PLUS = re.compile(r"\{[0-9]+,?[0-9]*\}\+")
 
 
 def text(name: str, value: Any) -> str:
@@ -62,6 +65,8 @@ def pattern(name: str, value: Any) -> dict[str, str]:
         raise FileFormatError(f'{name} must hold "String" or "Regex"; got {shorten(value)}')
     if not all(isinstance(content, str) and content for content in value.values()):
         raise FileFormatError(f"{name} must not be empty; got {shorten(value)}")
+    if COUNTED_PLUS.search(value.get("Regex", "")):
+        raise FileFormatError(f"{name}: a + behind a counted repeat is not supported: {value}")
     return value
 
 

@@ -14,7 +14,7 @@ _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 R50K = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 CL100K = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
     r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 )
 LLAMA3 = (
@@ -70,6 +70,4 @@ def find_pattern(name: str) -> str:
             f'Tokenizer.from_file: pattern="{name}" is not known; use a regular expression or one '
             f"of {', '.join(PATTERNS)}"
         )
-    # tiktoken's engine reads {1,3}+ as possessive, which makes no difference in what is supported;
-    # that of tokenizer.json as the group repeated.
-    return name.replace("}+", "}")
+    return name
