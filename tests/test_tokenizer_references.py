@@ -81,6 +81,16 @@ def test_threads_pickles_and_parts_agree(case, shared_data):
         assert tokenizer.encode(texts[i]).ids.tolist() == one[i].tolist()
 
 
+def test_counts_and_streams(case, shared_data):
+    tokenizer, recorded = case
+    samples = json.loads((shared_data / recorded["samples_file"]).read_text("utf-8"))
+    for i, text in enumerate(samples):
+        assert tokenizer.count(text) == len(recorded["ids"][i]), text
+        stream = tokenizer.decode_stream()
+        told = [stream.step(id) for id in recorded["ids"][i]]
+        assert "".join(told) + stream.finish() == recorded["decoded"][i], text
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "xlnet", "bert-base-uncased"])
 def test_a_saved_tokenizer_is_the_same(name, shared_data, tmp_path):
     tokenizer = Tokenizer.from_file(shared_data / "tokenizers" / FILES[name])

@@ -37,10 +37,22 @@ def test_wordpiece_needs_no_more_tokens_than_the_tokenizers_library(shared_data)
     assert len(ids) <= 1.002 * recorded["n_tokens_on_corpus"]
 
 
-@pytest.mark.parametrize("model", ["bpe", "wordpiece"])
+@pytest.mark.parametrize("library", ["hf", "sp"])
+def test_unigram_needs_no_more_tokens_than_other_libraries(library, shared_data):
+    file = shared_data / f"bpe_training/{library}_unigram_botchan_1000.json"
+    recorded = json.loads(file.read_text("utf-8"))
+    text = (shared_data / "corpora/botchan.txt").read_bytes().decode("utf-8")
+    tok = Tokenizer.train(text.splitlines(), model="unigram", vocab_size=1000)
+    ids = tok.encode_batch(text.splitlines(), add_special_tokens=False).ids
+    assert tok.vocab_size == 1000
+    assert len(ids) <= recorded["n_tokens_on_corpus"]
+
+
+@pytest.mark.parametrize("model", ["bpe", "wordpiece", "unigram"])
 def test_training_is_repeatable_and_saved(model, tmp_path):
-    one = Tokenizer.train(TEXT, model=model, vocab_size=270)
-    two = Tokenizer.train(TEXT, model=model, vocab_size=270)
+    size = 270 if model == "bpe" else 30
+    one = Tokenizer.train(TEXT, model=model, vocab_size=size)
+    two = Tokenizer.train(TEXT, model=model, vocab_size=size)
     assert one.spec == two.spec
     one.save(tmp_path / "tokenizer.json")
     again = Tokenizer.from_file(tmp_path / "tokenizer.json")

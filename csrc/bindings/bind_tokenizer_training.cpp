@@ -2,6 +2,7 @@
 #include "bindings/tokenizer_parts.hpp"
 #include "tokenizers/tokenizer.hpp"
 #include "tokenizers/training/bpe_trainer.hpp"
+#include "tokenizers/training/unigram_trainer.hpp"
 #include "tokenizers/training/wordpiece_trainer.hpp"
 
 namespace lowbit::bindings {
@@ -59,6 +60,19 @@ py::list learn_wordpiece(const WordCounts& counts, int64_t vocab_size, int64_t m
   return to_bytes(made);
 }
 
+py::tuple learn_unigram(const WordCounts& counts, int64_t vocab_size,
+                        const std::vector<std::string>& special_tokens,
+                        const py::object& progress) {
+  UnigramTrainerOptions options;
+  options.vocab_size = vocab_size;
+  options.special_tokens = special_tokens;
+  options.unknown_token = special_tokens.front();
+  const Progress report = caller_of(progress);
+  UnigramTraining made;
+  released([&] { made = train_unigram(counts.words(), options, report); });
+  return py::make_tuple(to_bytes(made.tokens), made.scores);
+}
+
 }  // namespace
 
 void bind_tokenizer_training(py::module_& m) {
@@ -68,6 +82,8 @@ void bind_tokenizer_training(py::module_& m) {
       .def("__len__", &WordCounts::size);
   m.def("train_bpe", &learn_bpe, "counts"_a, "vocab_size"_a, "min_frequency"_a,
         "special_tokens"_a, "progress"_a);
+  m.def("train_unigram", &learn_unigram, "counts"_a, "vocab_size"_a, "special_tokens"_a,
+        "progress"_a);
   m.def("train_wordpiece", &learn_wordpiece, "counts"_a, "vocab_size"_a, "min_frequency"_a,
         "special_tokens"_a, "progress"_a);
 }

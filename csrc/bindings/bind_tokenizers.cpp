@@ -107,6 +107,14 @@ void bind_tokenizers(py::module_& m) {
             return tokenizer.split(utf8(text, 0));
           },
           "text"_a)
+      .def(
+          "count",
+          [](const Tokenizer& tokenizer, const py::str& text, bool special) {
+            const std::string_view view = utf8(text, 0);
+            const py::gil_scoped_release release;
+            return tokenizer.count_ids(view, special);
+          },
+          "text"_a, "special"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "before"_a, "after"_a, "max_length"_a,
            "keep_end"_a, "special"_a);
   py::class_<Decoder>(m, "Decoder")

@@ -101,6 +101,19 @@ struct TextSink {
   void token(int32_t, Span) {}
 };
 
+struct IdCountSink {
+  const Model& model;
+  WordCache& cache;
+  const Step* cut;
+  size_t count = 0;
+
+  void words(Text& text) {
+    if (cut) cut->apply(text);
+    count += count_words(model, cache, text.bytes(), text.pieces);
+  }
+  void token(int32_t, Span) { ++count; }
+};
+
 struct CountSink {
   WordCounts& counts;
 
@@ -192,6 +205,12 @@ std::vector<std::string> Tokenizer::split(std::string_view text) const {
   TextSink sink{words};
   run(text, true, false, sink);
   return words;
+}
+
+int64_t Tokenizer::count_ids(std::string_view text, bool special) const {
+  IdCountSink sink{*model_, scratch.cache_of(serial_), pipeline_.cut.get()};
+  run(text, special, false, sink);
+  return static_cast<int64_t>(sink.count);
 }
 
 void Tokenizer::count(std::string_view text, WordCounts& counts) const {

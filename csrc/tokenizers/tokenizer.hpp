@@ -52,6 +52,9 @@ class Tokenizer {
   // `special`: special tokens written in the text are read as such.
   Located encode(std::string_view text, bool special) const;
 
+  // How many ids `encode` would make, without making them.
+  int64_t count_ids(std::string_view text, bool special) const;
+
   // The normalised words between added tokens, before the model.
   std::vector<std::string> split(std::string_view text) const;
 

@@ -36,7 +36,7 @@ struct SpelledWords {
 };
 
 // `caller` is named in errors.
-SpelledWords spell(const std::vector<Word>& words, const AlphabetOptions& options,
+SpelledWords spell(const std::vector<CountedWord>& words, const AlphabetOptions& options,
                    const char* caller);
 
 }  // namespace lowbit::tokenizers

@@ -34,7 +34,7 @@ struct Candidate {
 
 class BpeTrainer {
  public:
-  BpeTrainer(const std::vector<Word>& words, SpelledWords spelled,
+  BpeTrainer(const std::vector<CountedWord>& words, SpelledWords spelled,
              const BpeTrainerOptions& options);
 
   BpeTraining train(const Progress& progress);
@@ -73,7 +73,7 @@ class BpeTrainer {
   Queue queue_{*this};
 };
 
-BpeTrainer::BpeTrainer(const std::vector<Word>& words, SpelledWords spelled,
+BpeTrainer::BpeTrainer(const std::vector<CountedWord>& words, SpelledWords spelled,
                        const BpeTrainerOptions& options)
     : options_(options),
       max_size_(options.max_token_length.value_or(std::numeric_limits<uint32_t>::max())) {
@@ -245,7 +245,7 @@ void BpeTrainer::keep_last_of_equal_merges() {
 
 }  // namespace
 
-BpeTraining train_bpe(const std::vector<Word>& words, const BpeTrainerOptions& options,
+BpeTraining train_bpe(const std::vector<CountedWord>& words, const BpeTrainerOptions& options,
                       const Progress& progress, const char* caller) {
   check(options.vocab_size >= 1 && options.vocab_size <= INT32_MAX, caller, ": vocab_size is ",
         options.vocab_size, "; it is 1 to 2,147,483,647");

@@ -37,7 +37,7 @@ struct BpeTraining {
 // Merges the most frequent pair until the vocabulary has its size or no pair is left. Two merges
 // that spell the same token share its id, but for `first`, where every merge makes a token.
 // `caller` is named in errors.
-BpeTraining train_bpe(const std::vector<Word>& words, const BpeTrainerOptions& options,
+BpeTraining train_bpe(const std::vector<CountedWord>& words, const BpeTrainerOptions& options,
                       const Progress& progress = {}, const char* caller = "BpeTrainer");
 
 }  // namespace lowbit::tokenizers

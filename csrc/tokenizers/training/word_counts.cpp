@@ -133,11 +133,11 @@ void WordCounts::grow() {
 }
 
 void WordCounts::merge(const WordCounts& later) {
-  for (const Word& word : later.words()) add(word.bytes, word.count);
+  for (const CountedWord& word : later.words()) add(word.bytes, word.count);
 }
 
-std::vector<Word> WordCounts::words() const {
-  std::vector<Word> words(size_);
+std::vector<CountedWord> WordCounts::words() const {
+  std::vector<CountedWord> words(size_);
   for (const Slot& slot : slots_) {
     if (slot.count == 0) continue;
     const char* bytes = slot.bytes;

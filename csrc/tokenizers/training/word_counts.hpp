@@ -10,7 +10,7 @@
 
 namespace lowbit::tokenizers {
 
-struct Word {
+struct CountedWord {
   std::string_view bytes;
   int64_t count;
 };
@@ -30,7 +30,7 @@ class WordCounts {
   size_t bytes() const { return slots_.size() * sizeof(Slot) + arena_.capacity(); }
 
   // In order of first appearance; valid until the next addition.
-  std::vector<Word> words() const;
+  std::vector<CountedWord> words() const;
 
  private:
   static constexpr size_t kInline = 16;

@@ -5,7 +5,7 @@
 
 namespace lowbit::tokenizers {
 
-std::vector<std::string> train_wordpiece(const std::vector<Word>& words,
+std::vector<std::string> train_wordpiece(const std::vector<CountedWord>& words,
                                          const WordPieceTrainerOptions& options,
                                          const Progress& progress) {
   check(!options.continuing_prefix.empty(),

@@ -23,7 +23,7 @@ struct WordPieceTrainerOptions {
 
 // The tokens that byte-pair encoding of characters makes, by id: special tokens, the alphabet, its
 // characters inside of words, then merges from the most frequent on.
-std::vector<std::string> train_wordpiece(const std::vector<Word>& words,
+std::vector<std::string> train_wordpiece(const std::vector<CountedWord>& words,
                                          const WordPieceTrainerOptions& options,
                                          const Progress& progress = {});
 

@@ -148,3 +148,23 @@ def trimmed(places: np.ndarray, tokens: list[str], keep_first: bool) -> np.ndarr
             end = max(end - trailing, begin)
         out[i] = begin, end
     return out
+
+
+def shares(lengths: list[int], room: int) -> list[int]:
+    """How many tokens each text keeps: the longer of two is cut first, as the reference does.
+
+    Examples
+    --------
+    >>> shares([10, 3], 8)
+    [5, 3]
+    """
+    if sum(lengths) <= room:
+        return lengths
+    if len(lengths) == 1:
+        return [min(lengths[0], room)]
+    shorter = min(lengths)
+    longer = shorter if shorter > room else max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter = room // 2
+        longer = shorter + room % 2
+    return [longer, shorter] if lengths[0] > lengths[1] else [shorter, longer]

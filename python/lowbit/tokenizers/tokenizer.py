@@ -13,9 +13,10 @@ import numpy as np
 from lowbit import _core
 from lowbit.errors import FileFormatError
 from lowbit.tokenizers import training
-from lowbit.tokenizers.encoding import Batch, Encoding, trimmed
+from lowbit.tokenizers.encoding import Batch, Encoding, shares, trimmed
 from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
 from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
+from lowbit.tokenizers.streaming import DecodeStream
 
 NO_LIMIT = (1 << 63) - 1
 
@@ -104,16 +105,17 @@ class Tokenizer:
         model
             "word": every word and punctuation mark; "character": every character; "bpe": byte-level
             byte-pair encoding as GPT-2, with the merges of the tokenizers library; "wordpiece":
-            pieces of words as BERT.
+            pieces of words as BERT; "unigram": the most likely pieces, as sentencepiece.
         vocab_size
             Tokens, special ones included. Of words and characters the most frequent are kept, ties
-            in alphabetical order, and None is for all; for "bpe" and "wordpiece" it is for 30,000.
+            in alphabetical order, and None is for all; for the others it is for 30,000.
         special_tokens
             Get the first ids. None: "[UNK]" for words and characters, where the first one stands
-            for what is not in the vocabulary; BERT's five for "wordpiece"; "<|endoftext|>" for
-            "bpe".
+            for what is not in the vocabulary, as for "unigram", where they are "<unk>", "<s>" and
+            "</s>"; BERT's five for "wordpiece"; "<|endoftext|>" for "bpe".
         lowercase
-            Lower the case and strip accents first. None: not for "bpe".
+            Lower the case and strip accents first; for "unigram" only the first. None: not for
+            "bpe" and "unigram".
         min_count
             Rarer words, or pairs of pieces, are left out.
         progress
@@ -168,7 +170,7 @@ class Tokenizer:
                 f"Tokenizer.encode: max_length={max_length} leaves no room for the "
                 f"{_special_count(template)} special tokens"
             )
-        lengths = _shares([len(part[0]) for part in parts], room)
+        lengths = shares([len(part[0]) for part in parts], room)
         cut = [self._cut(part, n) for part, n in zip(parts, lengths, strict=True)]
         return self._assemble(template, cut)
 
@@ -257,6 +259,17 @@ class Tokenizer:
                 types[edge + step * distance] = kind
         return types
 
+    def count(self, text: str, parse_special: bool | None = None) -> int:
+        """How many tokens a text has, without those of the template and without making them.
+
+        Examples
+        --------
+        >>> Tokenizer.train(["low bit"], model="word").count("low bit, low rank")
+        5
+        """
+        special = self._parses_special(parse_special, add_special_tokens=False)
+        return self._kernel.count(_check_text(text), special)
+
     def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
         """The text of some ids.
 
@@ -275,6 +288,10 @@ class Tokenizer:
     def decode_batch(self, batch: Any, skip_special_tokens: bool = False) -> list[str]:
         """The texts of several lists of ids, or of a `Batch`."""
         return [self.decode(batch[i], skip_special_tokens) for i in range(len(batch))]
+
+    def decode_stream(self, skip_special_tokens: bool = False) -> DecodeStream:
+        """A decoder of tokens that come one at a time."""
+        return DecodeStream(self, skip_special_tokens)
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token, or None."""
@@ -358,20 +375,6 @@ class Tokenizer:
 
 def _special_count(template: tuple[Slot, ...]) -> int:
     return sum(len(slot.ids) for slot in template)
-
-
-def _shares(lengths: list[int], room: int) -> list[int]:
-    """How many tokens each text keeps: the longer of two is cut first, as the reference does."""
-    if sum(lengths) <= room:
-        return lengths
-    if len(lengths) == 1:
-        return [min(lengths[0], room)]
-    shorter = min(lengths)
-    longer = shorter if shorter > room else max(shorter, room - shorter)
-    if shorter + longer > room:
-        shorter = room // 2
-        longer = shorter + room % 2
-    return [longer, shorter] if lengths[0] > lengths[1] else [shorter, longer]
 
 
 def _check_text(text: Any) -> str:

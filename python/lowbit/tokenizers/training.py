@@ -1,4 +1,4 @@
-"""Vocabularies from a corpus: words, characters, byte-pair encoding, WordPiece."""
+"""Vocabularies from a corpus: words, characters, byte-pair encoding, WordPiece, Unigram."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from lowbit import _core
 from lowbit.tokenizers.alphabet import byte_level_text
-from lowbit.tokenizers.plan import kernel_arguments
+from lowbit.tokenizers.plan import META, kernel_arguments
 from lowbit.tokenizers.spec import (
     AddedToken,
     Bpe,
     Step,
     TokenizerSpec,
+    Unigram,
     WordLevel,
     WordPiece,
     bert_templates,
@@ -33,6 +34,7 @@ SPECIAL_TOKENS = {
     "character": ("[UNK]",),
     "bpe": ("<|endoftext|>",),
     "wordpiece": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    "unigram": ("<unk>", "<s>", "</s>"),
 }
 
 
@@ -60,6 +62,9 @@ def train(
         )
     if model == "bpe":
         return _bpe(corpus, vocab_size or DEFAULT_SIZE, special_tokens, min_count, progress)
+    if model == "unigram":
+        size = vocab_size or DEFAULT_SIZE
+        return _unigram(corpus, size, special_tokens, bool(lowercase), progress)
     lower = lowercase is None or lowercase
     if model == "wordpiece":
         size = vocab_size or DEFAULT_SIZE
@@ -124,6 +129,26 @@ def _bpe(
         ),
         added=tuple(AddedToken(token, id) for id, token in enumerate(special_tokens)),
     )
+
+
+def _unigram(
+    corpus: object, vocab_size: int, special_tokens: list[str], lowercase: bool, progress: bool
+) -> TokenizerSpec:
+    """The most likely pieces (Kudo, 2018), with a space as part of the word behind it."""
+    if not special_tokens:
+        raise ValueError("Tokenizer.train: special_tokens must name the unknown token first")
+    meta = Step("Metaspace", {"replacement": META, "prepend_scheme": "always", "split": True})
+    empty = TokenizerSpec(
+        Unigram([[special_tokens[0], 0.0]], 0),
+        normalizers=(Step("NFKC"), *([Step("Lowercase")] if lowercase else [])),
+        pre_tokenizers=(meta,),
+        decoders=(meta,),
+    )
+    counts = _word_counts(corpus, empty, progress)
+    tokens, scores = _core.train_unigram(counts, vocab_size, special_tokens, _reporter(progress))
+    pieces = [[token.decode(), score] for token, score in zip(tokens, scores, strict=True)]
+    added = tuple(AddedToken(token, id) for id, token in enumerate(special_tokens))
+    return replace(empty, model=Unigram(pieces, 0), added=added)
 
 
 def _wordpiece(
