@@ -92,7 +92,7 @@ StepPointer word_piece(std::string prefix, bool cleanup) {
     if (!is_first && !prefix.empty() && token.starts_with(prefix))
       token.erase(0, prefix.size());
     else if (!is_first)
-      token.insert(0, " ");
+      token.insert(token.begin(), ' ');
     if (cleanup) clean_up(token);
   });
 }
