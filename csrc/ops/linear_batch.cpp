@@ -140,8 +140,11 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
   std::vector<Task> tasks;
   for (size_t j = 0; j < batch.adapters.size(); ++j) {
     check_shape(name, "xa", xa[j], order.end(j) - order.begin(j), batch.adapters[j].a.rows);
-    for (int64_t row = order.begin(j); row < order.end(j); row += kTaskRows)
-      tasks.push_back({j, row, std::min(row + kTaskRows, order.end(j))});
+    // Even parts: a remainder of few rows would be summed in another order than the rest.
+    const int64_t first = order.begin(j), rows = order.end(j) - first;
+    const int64_t parts = (rows + kTaskRows - 1) / kTaskRows;
+    for (int64_t p = 0; p < parts; ++p)
+      tasks.push_back({j, first + rows * p / parts, first + rows * (p + 1) / parts});
   }
   parallel_for(static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
