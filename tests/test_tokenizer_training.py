@@ -34,7 +34,7 @@ def test_wordpiece_needs_no_more_tokens_than_the_tokenizers_library(shared_data)
     path = shared_data / "corpora" / recorded["corpus"]
     tok = Tokenizer.train(path, model="wordpiece", vocab_size=recorded["vocab_size"], min_count=0)
     ids = tok.encode_batch([path.read_text("utf-8")], add_special_tokens=False).ids
-    assert len(ids) <= 1.002 * recorded["n_tokens_on_corpus"]
+    assert len(ids) <= recorded["n_tokens_on_corpus"]
 
 
 @pytest.mark.parametrize("library", ["hf", "sp"])
