@@ -15,9 +15,8 @@ from enum import IntEnum
 from typing import Any
 
 from lowbit.files.protobuf import Reader, Wire, signed32
-from lowbit.files.untrusted import read_bounded, shorten
+from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, read_bounded, shorten
 
-MAX_BYTES = 256 * 1024 * 1024
 MAX_PIECES = 4_000_000
 """Far above the largest vocabularies; each piece costs some hundred bytes of memory."""
 
@@ -103,9 +102,9 @@ def read_sentencepiece_model(path: str | os.PathLike) -> SentencePieceModel:
     OSError
         The file does not exist or cannot be read.
     FileFormatError
-        It is longer than `MAX_BYTES`, or no model; the byte is named where the format is broken.
+        It is too long, or no model; the byte is named where the format is broken.
     """
-    return parse_sentencepiece_model(read_bounded(path, MAX_BYTES), str(path))
+    return parse_sentencepiece_model(read_bounded(path, MAX_TOKENIZER_BYTES), str(path))
 
 
 def parse_sentencepiece_model(data: bytes, source: str) -> SentencePieceModel:

@@ -12,8 +12,7 @@ from lowbit.files.sentencepiece_model import (
     read_sentencepiece_model,
 )
 from lowbit.tokenizers.spec import AddedToken, Bpe, Model, Slot, Step, TokenizerSpec, Unigram
-
-META = "\u2581"
+from lowbit.tokenizers.steps import META
 
 
 def read_sentencepiece(path: Path) -> TokenizerSpec:

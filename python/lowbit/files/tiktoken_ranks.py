@@ -12,12 +12,12 @@ import hashlib
 from pathlib import Path
 
 from lowbit.errors import FileFormatError
-from lowbit.files.untrusted import read_bounded, shorten
+from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, read_bounded, shorten
 from lowbit.tokenizers.alphabet import byte_level_text
 from lowbit.tokenizers.patterns import PATTERNS, find_pattern
 from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec
+from lowbit.tokenizers.steps import byte_level
 
-MAX_BYTES = 256 * 1024 * 1024
 END_OF_TEXT = "<|endoftext|>"
 _FILL_IN = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 
@@ -52,7 +52,7 @@ def read_tiktoken(
     FileFormatError
         A line is not what it has to be; or the file is not a known one and no pattern is given.
     """
-    data = read_bounded(path, MAX_BYTES)
+    data = read_bounded(path, MAX_TOKENIZER_BYTES)
     known = KNOWN.get(hashlib.sha256(data).hexdigest())
     if pattern is None and known is None:
         raise FileFormatError(
@@ -63,11 +63,11 @@ def read_tiktoken(
         special_tokens = known[1] if known else {}
     expression = find_pattern(pattern if pattern is not None else known[0] if known else "")
     split = {"pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
-    plain = {"add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    alphabet = byte_level(trim_offsets=False, use_regex=False)
     return TokenizerSpec(
         Bpe(_ranks(data, path), [], ranked=True),
-        pre_tokenizers=(Step("Split", split), Step("ByteLevel", plain)),
-        decoders=(Step("ByteLevel", plain),),
+        pre_tokenizers=(Step("Split", split), alphabet),
+        decoders=(alphabet,),
         added=tuple(AddedToken(token, id) for token, id in special_tokens.items()),
         asks_for_special=True,
     )

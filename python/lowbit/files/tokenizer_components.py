@@ -13,6 +13,7 @@ from typing import Any
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import shorten
 from lowbit.tokenizers.spec import Step
+from lowbit.tokenizers.steps import META
 
 REQUIRED = object()
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
@@ -84,7 +85,7 @@ _BYTE_LEVEL: Options = {
     "use_regex": (boolean, True),
 }
 _METASPACE: Options = {
-    "replacement": (character, "\u2581"),
+    "replacement": (character, META),
     "prepend_scheme": (one_of(*SCHEMES), "always"),
     "split": (boolean, True),
 }

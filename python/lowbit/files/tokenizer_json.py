@@ -20,10 +20,8 @@ from lowbit.files.tokenizer_components import (
     write_steps,
 )
 from lowbit.files.tokenizer_models import read_model, write_model
-from lowbit.files.untrusted import parse_json, read_bounded, shorten
+from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, parse_json, read_bounded, shorten
 from lowbit.tokenizers.spec import AddedToken, Slot, TokenizerSpec, bert_templates
-
-MAX_BYTES = 256 * 1024 * 1024
 
 
 def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
@@ -34,7 +32,7 @@ def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
 
 def read_tokenizer_json(path: Path) -> TokenizerSpec:
     """Read a tokenizer.json."""
-    values = parse_json(read_bounded(path, MAX_BYTES), str(path))
+    values = parse_json(read_bounded(path, MAX_TOKENIZER_BYTES), str(path))
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise FileFormatError(f"{path}: not a tokenizer.json, which is an object with a model")
     single, pair, trim = _post_processor(values.get("post_processor"))

@@ -17,6 +17,9 @@ from lowbit.errors import FileFormatError
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """Limit for configuration files; real ones have kilobytes."""
 
+MAX_TOKENIZER_BYTES = 256 * 1024 * 1024
+"""Limit for files of tokenizers; the largest real ones have some 40 MB."""
+
 MAX_JSON_ITEMS = 4_000_000
 """Limit on commas and on brackets, so that 100 MB of `[],[],[]` cannot become 3 GB of objects."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lowbit.errors import FileFormatError
 from lowbit.files.tokenizer_models import read_vocabulary
-from lowbit.files.untrusted import parse_json, read_bounded, shorten
+from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, parse_json, read_bounded, shorten
 from lowbit.tokenizers.spec import (
     AddedToken,
     Bpe,
@@ -15,16 +15,9 @@ from lowbit.tokenizers.spec import (
     WordPiece,
     bert_templates,
 )
+from lowbit.tokenizers.steps import BERT_SPECIALS, bert_normalizer, byte_level
 
-MAX_BYTES = 256 * 1024 * 1024
-BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 GPT2_SPECIALS = ("<|endoftext|>",)
-
-
-def bert_normalizer(lowercase: bool) -> Step:
-    """BERT's normalizer with all of its parts."""
-    options = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
-    return Step("BertNormalizer", {**options, "lowercase": lowercase})
 
 
 def read_vocab_txt(path: Path) -> TokenizerSpec:
@@ -60,7 +53,7 @@ def _lowercase_beside(path: Path) -> bool:
     config = path.with_name("tokenizer_config.json")
     if not config.exists():
         return True
-    values = parse_json(read_bounded(config, MAX_BYTES), str(config))
+    values = parse_json(read_bounded(config, MAX_TOKENIZER_BYTES), str(config))
     lower = values.get("do_lower_case", True) if isinstance(values, dict) else True
     if not isinstance(lower, bool):
         raise FileFormatError(f"{config}: do_lower_case must be true or false; got {lower!r}")
@@ -69,24 +62,23 @@ def _lowercase_beside(path: Path) -> bool:
 
 def read_vocab_json(path: Path) -> TokenizerSpec:
     """Read a vocab.json, an object of tokens and ids, and the merges.txt in the same folder."""
-    vocabulary = read_vocabulary(parse_json(read_bounded(path, MAX_BYTES), str(path)))
+    vocabulary = read_vocabulary(parse_json(read_bounded(path, MAX_TOKENIZER_BYTES), str(path)))
     beside = path.with_name(path.name.replace("vocab.json", "merges.txt"))
     if not beside.exists():
         raise FileFormatError(f"{path}: {beside.name} has to be in the same folder")
     lines = _read_lines(beside)
     merges = [line for line in lines[lines[:1] != [] and lines[0].startswith("#version") :] if line]
-    options = {"add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     specials = [token for token in GPT2_SPECIALS if token in vocabulary]
     return TokenizerSpec(
         Bpe(vocabulary, merges),
-        pre_tokenizers=(Step("ByteLevel", options),),
-        decoders=(Step("ByteLevel", options),),
+        pre_tokenizers=(byte_level(),),
+        decoders=(byte_level(),),
         added=tuple(AddedToken(token, vocabulary[token]) for token in specials),
     )
 
 
 def _read_lines(path: Path) -> list[str]:
-    data = read_bounded(path, MAX_BYTES)
+    data = read_bounded(path, MAX_TOKENIZER_BYTES)
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

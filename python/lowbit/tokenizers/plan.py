@@ -10,10 +10,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from lowbit.tokenizers.patterns import GPT2
 from lowbit.tokenizers.spec import Bpe, Model, Step, TokenizerSpec, Unigram
-
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-META = "\u2581"  # stands for a space in sentencepiece's tokens
+from lowbit.tokenizers.steps import META
 
 
 def kernel_arguments(spec: TokenizerSpec) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def _pre_tokenizer(step: Step) -> list[dict[str, Any]]:
     if step.options["add_prefix_space"]:
         steps.append({"type": "PrefixSpace"})
     if step.options["use_regex"]:
-        steps.append(_split({"Regex": GPT2_PATTERN}))
+        steps.append(_split({"Regex": GPT2}))
     return [*steps, {"type": "ByteLevel"}]
 
 
@@ -88,14 +87,17 @@ def _is_bert(spec: TokenizerSpec) -> bool:
 
 
 def _cut(spec: TokenizerSpec) -> dict[str, Any] | None:
-    """Where whole texts are one word: in front of runs of U+2581, if no token has one behind
-    another character, since then no merge reaches across."""
+    """Where whole texts are one word: in front of runs of U+2581, if it is a token and no token has
+    one behind another character, since then neither a merge nor a run of what is unknown reaches
+    across."""
     model = spec.model
     if not isinstance(model, Bpe) or spec.pre_tokenizers or model.ignore_merges:
         return None
     if model.end_of_word_suffix or model.continuing_prefix:
         return None
-    if any(META in token.lstrip(META) for token in model.vocabulary):
+    if META not in model.vocabulary or any(
+        META in token.lstrip(META) for token in model.vocabulary
+    ):
         return None
     return {"type": "BeforeRuns", "mark": META}
 

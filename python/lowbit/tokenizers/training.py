@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lowbit import _core
 from lowbit.tokenizers.alphabet import byte_level_text
-from lowbit.tokenizers.plan import META, kernel_arguments
+from lowbit.tokenizers.plan import kernel_arguments
 from lowbit.tokenizers.spec import (
     AddedToken,
     Bpe,
@@ -23,6 +23,7 @@ from lowbit.tokenizers.spec import (
     WordPiece,
     bert_templates,
 )
+from lowbit.tokenizers.steps import BERT_SPECIALS, META, bert_normalizer, byte_level
 
 REPORT_EVERY = 100_000  # lines
 LINES_AT_ONCE = 1000
@@ -33,7 +34,7 @@ SPECIAL_TOKENS = {
     "word": ("[UNK]",),
     "character": ("[UNK]",),
     "bpe": ("<|endoftext|>",),
-    "wordpiece": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    "wordpiece": BERT_SPECIALS,
     "unigram": ("<unk>", "<s>", "</s>"),
 }
 
@@ -109,8 +110,7 @@ def _bpe(
     corpus: object, vocab_size: int, special_tokens: list[str], min_count: int, progress: bool
 ) -> TokenizerSpec:
     """Byte-level, as GPT-2: every byte is a token, so no text is unknown."""
-    options = {"add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    step = Step("ByteLevel", options)
+    step = byte_level()
     empty = TokenizerSpec(
         Bpe({token: id for id, token in enumerate([*special_tokens, "a"])}, []),
         pre_tokenizers=(step,),
@@ -192,17 +192,14 @@ _CHARACTERS = {"pattern": {"Regex": "(?m)."}, "behavior": "Isolated", "invert": 
 
 def _chain(model: str, lowercase: bool) -> dict[str, tuple[Step, ...]]:
     """Steps before and behind a model of words or characters."""
-    bert = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
     if model == "word":
         return {
-            "normalizers": (Step("BertNormalizer", {**bert, "lowercase": lowercase}),),
+            "normalizers": (bert_normalizer(lowercase),),
             "pre_tokenizers": (Step("BertPreTokenizer"),),
         }
     # Characters keep every space and control unless the case is to be lowered.
-    nothing = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": None}
-    lowered = Step("BertNormalizer", {**nothing, "lowercase": True})
     return {
-        "normalizers": (lowered,) if lowercase else (),
+        "normalizers": (bert_normalizer(lowercase, words=False),) if lowercase else (),
         "pre_tokenizers": (Step("Split", _CHARACTERS),),
         "decoders": (Step("Fuse"),),
     }
