@@ -10,12 +10,8 @@ namespace {
 
 using namespace tokenizers;
 
-// The bytes of a str, owned by Python and valid as long as the object is.
-std::string_view utf8(py::handle text, py::ssize_t index) {
-  Py_ssize_t size = 0;
-  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-  if (data) return {data, static_cast<size_t>(size)};
-  PyErr_Clear();
+std::string_view text_of(py::handle text, py::ssize_t index = 0) {
+  if (const auto bytes = utf8(text)) return *bytes;
   check<py::type_error>(PyUnicode_Check(text.ptr()), "Tokenizer: texts[", index,
                         "] is not a string");
   throw ArgumentError(message("Tokenizer: texts[", index,
@@ -55,7 +51,7 @@ std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalize
 }
 
 py::tuple encode(const Tokenizer& tokenizer, const py::str& text, bool special) {
-  const std::string_view view = utf8(text, 0);
+  const std::string_view view = text_of(text);
   Located out;
   released([&] { out = tokenizer.encode(view, special); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
@@ -68,7 +64,7 @@ py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
   std::vector<std::string_view> views;
   views.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i)
-    views.push_back(utf8(PyList_GET_ITEM(texts.ptr(), static_cast<Py_ssize_t>(i)),
+    views.push_back(text_of(PyList_GET_ITEM(texts.ptr(), static_cast<Py_ssize_t>(i)),
                          static_cast<py::ssize_t>(i)));
   Ragged out;
   const Frame frame{before, after, max_length, keep_end, special};
@@ -104,13 +100,13 @@ void bind_tokenizers(py::module_& m) {
       .def(
           "split",
           [](const Tokenizer& tokenizer, const py::str& text) {
-            return tokenizer.split(utf8(text, 0));
+            return tokenizer.split(text_of(text));
           },
           "text"_a)
       .def(
           "count",
           [](const Tokenizer& tokenizer, const py::str& text, bool special) {
-            const std::string_view view = utf8(text, 0);
+            const std::string_view view = text_of(text);
             const py::gil_scoped_release release;
             return tokenizer.count_ids(view, special);
           },

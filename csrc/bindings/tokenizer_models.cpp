@@ -9,11 +9,8 @@ namespace {
 
 using namespace tokenizers;
 
-std::string_view utf8(PyObject* text) {
-  Py_ssize_t size = 0;
-  const char* data = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &size) : nullptr;
-  if (data) return {data, static_cast<size_t>(size)};
-  PyErr_Clear();
+std::string_view token_of(py::handle token) {
+  if (const auto bytes = utf8(token)) return *bytes;
   throw ArgumentError("Tokenizer: a token is no text");
 }
 
@@ -25,7 +22,7 @@ BpeVocabulary read_vocabulary(const py::dict& vocabulary, bool bytes) {
   out.ids.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary) {
     std::string text;
-    const std::string_view given = utf8(token.ptr());
+    const std::string_view given = token_of(token);
     if (!bytes)
       text = given;
     else if (!to_bytes(given, text))
@@ -39,12 +36,12 @@ BpeVocabulary read_vocabulary(const py::dict& vocabulary, bool bytes) {
 // The two tokens of a merge: [left, right], or both with a space between.
 std::pair<std::string_view, std::string_view> merge_parts(PyObject* merge, size_t number) {
   if (PyUnicode_Check(merge)) {
-    const std::string_view both = utf8(merge);
+    const std::string_view both = token_of(merge);
     const size_t space = both.find(' ');
     if (space != std::string_view::npos) return {both.substr(0, space), both.substr(space + 1)};
   } else if ((PyList_Check(merge) || PyTuple_Check(merge)) && PySequence_Size(merge) == 2) {
     PyObject* const* items = PySequence_Fast_ITEMS(merge);
-    return {utf8(items[0]), utf8(items[1])};
+    return {token_of(items[0]), token_of(items[1])};
   }
   throw ArgumentError(message("Tokenizer: merge ", number, " is not a pair of tokens"));
 }
@@ -99,7 +96,7 @@ std::shared_ptr<const Model> make_unigram(const py::dict& model) {
   std::vector<double> scores;
   for (const py::handle piece : option<py::list>(model, "pieces")) {
     const auto pair = py::cast<py::sequence>(piece);
-    tokens.emplace_back(utf8(py::object(pair[0]).ptr()));
+    tokens.emplace_back(token_of(pair[0]));
     scores.push_back(py::cast<double>(pair[1]));
   }
   return std::make_shared<Unigram>(tokens, scores, std::move(options));

@@ -17,7 +17,6 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
   return end == text.size() || !is_word_character(next_point(text, end));
 }
 
-bool is_space(uint32_t point) { return bert_flags(point) & kWhitespace; }
 
 }  // namespace
 

@@ -1,5 +1,6 @@
-// GPT-2's alphabet: bytes that are printable in Latin-1 stand for themselves, the 68 others for the
-// code points from U+0100 on, in order (Radford et al., 2019).
+// How bytes are written in tokens: in GPT-2's alphabet, where those printable in Latin-1 stand for
+// themselves, the 68 others for the code points from U+0100 on, in order (Radford et al., 2019); or
+// as <0xXX>.
 #pragma once
 
 #include <array>
@@ -43,6 +44,18 @@ inline bool to_bytes(std::string_view text, std::string& bytes) {
     bytes += static_cast<char>(byte);
   }
   return true;
+}
+
+// The byte that a token <0xXX> stands for, or -1. Readers of tokens take small letters as well.
+inline int fallback_byte(std::string_view token, bool small_letters) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+  int byte = 0;
+  for (const char c : token.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9', capital = c >= 'A' && c <= 'F';
+    if (!digit && !capital && !(small_letters && c >= 'a' && c <= 'f')) return -1;
+    byte = byte * 16 + (digit ? c - '0' : (c | 0x20) - 'a' + 10);
+  }
+  return byte;
 }
 
 }  // namespace lowbit::tokenizers

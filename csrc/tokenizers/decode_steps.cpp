@@ -60,17 +60,6 @@ void clean_up(std::string& text) {
 
 }  // namespace
 
-int fallback_byte(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-  int byte = 0;
-  for (const char c : token.substr(3, 2)) {
-    const bool digit = c >= '0' && c <= '9', upper = c >= 'A' && c <= 'F';
-    if (!digit && !upper && !(c >= 'a' && c <= 'f')) return -1;
-    byte = byte * 16 + (digit ? c - '0' : (c | 0x20) - 'a' + 10);
-  }
-  return byte;
-}
-
 void append_fallback(std::string_view bytes, std::string& out) {
   if (is_utf8(bytes)) {
     out += bytes;
@@ -144,7 +133,7 @@ void Join::apply(Tokens& tokens) const {
     bytes.clear();
   };
   for (std::string& token : tokens) {
-    const int byte = bytes_ ? fallback_byte(token) : -1;
+    const int byte = bytes_ ? fallback_byte(token, true) : -1;
     if (byte >= 0) {
       bytes += static_cast<char>(byte);
       continue;

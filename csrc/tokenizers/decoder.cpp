@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "tokenizers/byte_alphabet.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
@@ -55,7 +56,7 @@ void Decoder::store(const std::vector<std::string>& tokens, const std::vector<in
   for (size_t i = 0; i < tokens.size(); ++i) {
     Token token{static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(tokens[i].size()), -1,
                 true, special[i], static_cast<uint32_t>(i)};
-    if (bytes_) token.byte = static_cast<int16_t>(decoders::fallback_byte(tokens[i]));
+    if (bytes_) token.byte = static_cast<int16_t>(fallback_byte(tokens[i], true));
     texts_ += tokens[i];
     check(texts_.size() < UINT32_MAX, "Tokenizer: the tokens together are longer than 4 GB");
     const auto id = static_cast<size_t>(static_cast<uint32_t>(ids[i]));

@@ -47,9 +47,7 @@ class Join final : public DecodeStep {
 StepPointer byte_fallback();
 StepPointer fuse();
 
-// The byte of a token <0xXX>, or -1.
-int fallback_byte(std::string_view token);
-// Appends bytes of such tokens as a text.
+// Appends bytes of tokens <0xXX> as a text.
 void append_fallback(std::string_view bytes, std::string& out);
 
 }  // namespace decoders

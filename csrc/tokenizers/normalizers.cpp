@@ -13,8 +13,6 @@ bool is_ascii(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return c & 0x80; });
 }
 
-bool is_space(uint32_t point) { return bert_flags(point) & kWhitespace; }
-
 // Calls use(code point, its bytes) for a whole text.
 template <class Use>
 void for_points(std::string_view text, Use&& use) {

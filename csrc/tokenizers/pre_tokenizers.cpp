@@ -121,7 +121,6 @@ StepPointer split_at(Is is, Behavior behavior) {
       behavior);
 }
 
-bool is_space(uint32_t p) { return bert_flags(p) & kWhitespace; }
 bool is_punctuation(uint32_t p) { return bert_flags(p) & kPunctuation; }
 
 // \w of the engine behind `whitespace`, which is not the one behind expressions.
@@ -194,46 +193,38 @@ class Before final : public Step {
   bool runs_;
 };
 
-class Metaspace final : public Step {
- public:
-  Metaspace(std::string replacement, Prepend prepend, bool cut)
-      : replacement_(std::move(replacement)), prepend_(prepend), cut_(cut) {}
-
-  void apply(Text& text) const override {
-    std::vector<Span>& out = text.spare_pieces;
-    out.clear();
-    Rewrite rewrite(text);
-    for (const Span piece : text.pieces) {
-      const uint32_t begin = rewrite.size();
-      make(text, piece, rewrite);
-      out.push_back({begin, rewrite.size()});
-    }
-    rewrite.finish();
-    text.pieces.swap(out);
-    if (cut_) Before(replacement_, false).apply(text);
-  }
-
- private:
-  void make(const Text& text, Span piece, Rewrite& rewrite) const {
+// Spaces become marks, and one is put in front.
+StepPointer mark_spaces(std::string mark, Prepend prepend) {
+  return remake([mark, prepend](const Text& text, Span piece, Rewrite& rewrite) {
+    if (piece.begin == piece.end) return;
     const std::string_view bytes = text.bytes(piece);
-    const bool begins = bytes.starts_with(' ') || bytes.starts_with(replacement_);
+    const bool begins = bytes.starts_with(' ') || bytes.starts_with(mark);
     const bool first = piece.begin == 0 && text.is_beginning();
-    if (!begins && (prepend_ == Prepend::always || (prepend_ == Prepend::first && first)))
-      rewrite.put(replacement_, first_point(text, piece));
+    if (!begins && (prepend == Prepend::always || (prepend == Prepend::first && first)))
+      rewrite.put(mark, first_point(text, piece));
     uint32_t at = piece.begin;
     for (size_t space = bytes.find(' '); space != std::string_view::npos;
          space = bytes.find(' ', space + 1)) {
       const uint32_t place = piece.begin + static_cast<uint32_t>(space);
       rewrite.keep({at, place});
-      rewrite.put(replacement_, {place, place + 1});
+      rewrite.put(mark, {place, place + 1});
       at = place + 1;
     }
     rewrite.keep({at, piece.end});
+  });
+}
+
+class Both final : public Step {
+ public:
+  Both(StepPointer first, StepPointer second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+  void apply(Text& text) const override {
+    first_->apply(text);
+    second_->apply(text);
   }
 
-  std::string replacement_;
-  Prepend prepend_;
-  bool cut_;
+ private:
+  StepPointer first_, second_;
 };
 
 }  // namespace
@@ -276,17 +267,7 @@ StepPointer digits(bool individual) {
 }
 
 StepPointer bert() {
-  class Bert final : public Step {
-   public:
-    void apply(Text& text) const override {
-      spaces_->apply(text);
-      marks_->apply(text);
-    }
-
-   private:
-    StepPointer spaces_ = whitespace_split(), marks_ = punctuation(Behavior::isolated);
-  };
-  return std::make_unique<Bert>();
+  return std::make_unique<Both>(whitespace_split(), punctuation(Behavior::isolated));
 }
 
 StepPointer fixed_length(int64_t characters) {
@@ -319,7 +300,10 @@ StepPointer byte_level() {
 }
 
 StepPointer metaspace(std::string replacement, Prepend prepend, bool cut) {
-  return std::make_unique<Metaspace>(std::move(replacement), prepend, cut);
+  StepPointer marked = mark_spaces(replacement, prepend);
+  if (!cut) return marked;
+  return std::make_unique<Both>(std::move(marked),
+                                std::make_unique<Before>(std::move(replacement), false));
 }
 
 StepPointer before_runs(std::string mark) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "tokenizers/utf8_atoms.hpp"
+
 namespace lowbit::tokenizers {
 namespace {
 
@@ -50,17 +52,9 @@ std::span<const uint32_t> decompose(uint32_t point, uint32_t (&buffer)[3]) {
 
 bool is_utf8(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size();) {
-    const auto first = static_cast<uint8_t>(bytes[i]);
-    const size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
-                          : first < 0xf5 ? 4 : 0;
-    if (length == 0 || i + length > bytes.size()) return false;
-    for (size_t k = 1; k < length; ++k)
-      if (starts_point(bytes[i + k])) return false;
-    const size_t begin = i;
-    const uint32_t point = next_point(bytes, i);
-    const bool shortest = length < 3 || point >= (length == 3 ? 0x800u : 0x10000u);
-    if (!shortest || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
-    i = begin + length;
+    const size_t length = atom_length(bytes, i);
+    if (length == 1 && (bytes[i] & 0x80)) return false;
+    i += length;
   }
   return true;
 }

@@ -12,6 +12,7 @@ namespace lowbit::tokenizers {
 
 // The flags of a code point, from the tables observed through the reference tokenizer.
 uint8_t bert_flags(uint32_t point);
+inline bool is_space(uint32_t point) { return bert_flags(point) & kWhitespace; }
 
 bool is_word_character(uint32_t point);             // \w of the reference's regex engine
 uint8_t combining_class(uint32_t point);            // canonical combining class

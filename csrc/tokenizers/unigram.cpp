@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.hpp"
+#include "tokenizers/byte_alphabet.hpp"
 #include "tokenizers/unigram_search.hpp"
 
 namespace lowbit::tokenizers {
@@ -19,17 +20,6 @@ constexpr size_t kLongestWithMargin = 256;
 // In float32, as sentencepiece computes it, so that long symbols win over their parts.
 double user_defined_score(size_t length) {
   return static_cast<float>(0.1 * (static_cast<double>(length) - 1));
-}
-
-// The value of <0x00> to <0xFF>, or -1.
-int byte_of(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-  };
-  const int high = digit(token[3]), low = digit(token[4]);
-  return high < 0 || low < 0 ? -1 : 16 * high + low;
 }
 
 void check_arguments(const std::vector<std::string>& tokens, const std::vector<double>& scores,
@@ -92,7 +82,8 @@ void Unigram::find_bytes(const std::vector<std::string>& tokens) {
   byte_ids_.fill(-1);
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (sentencepiece() && type_of(options_, i) != PieceType::byte) continue;
-    if (const int byte = byte_of(tokens[i]); byte >= 0) byte_ids_[byte] = static_cast<int32_t>(i);
+    const int byte = fallback_byte(tokens[i], false);
+    if (byte >= 0) byte_ids_[byte] = static_cast<int32_t>(i);
   }
 }
 
