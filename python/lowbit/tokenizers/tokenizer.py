@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,15 @@ import numpy as np
 from lowbit import _core
 from lowbit.errors import FileFormatError
 from lowbit.tokenizers import training
-from lowbit.tokenizers.encoding import Batch, Encoding, shares, trimmed
-from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
-from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
-from lowbit.tokenizers.streaming import DecodeStream
+from lowbit.tokenizers.assembly import assemble, batch_types, cut, shares, special_count
+from lowbit.tokenizers.base import TokenizerBase
+from lowbit.tokenizers.encoding import Batch, Encoding
+from lowbit.tokenizers.spec import Slot
 
 NO_LIMIT = (1 << 63) - 1
 
 
-class Tokenizer:
+class Tokenizer(TokenizerBase):
     """Text to ids and back; make one with `from_file` or `train`.
 
     Encoding never cuts or pads unless it is asked to: pass `max_length`, or use `Batch.pad`.
@@ -34,22 +33,6 @@ class Tokenizer:
     >>> tok.decode(tok.encode("low rank").ids)
     'low rank'
     """
-
-    def __init__(self, spec: TokenizerSpec) -> None:
-        self._spec = spec
-        self._kernel = _core.Tokenizer(**kernel_arguments(spec))
-
-    @cached_property
-    def _tokens(self) -> dict[int, str]:
-        return self._spec.tokens_by_id()
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {token: id for id, token in self._tokens.items()}
-
-    @cached_property
-    def _decoder(self) -> Any:
-        return _core.Decoder(**decoder_arguments(self._spec))
 
     @classmethod
     def from_file(
@@ -164,15 +147,16 @@ class Tokenizer:
         texts = [_check_text(t) for t in (text, pair) if t is not None]
         parts = [self._kernel.encode(t, special) for t in texts]
         template = self._template(pair is not None, add_special_tokens)
-        room = NO_LIMIT if max_length is None else max_length - _special_count(template)
+        room = NO_LIMIT if max_length is None else max_length - special_count(template)
         if room < 0:
             raise ValueError(
                 f"Tokenizer.encode: max_length={max_length} leaves no room for the "
-                f"{_special_count(template)} special tokens"
+                f"{special_count(template)} special tokens"
             )
         lengths = shares([len(part[0]) for part in parts], room)
-        cut = [self._cut(part, n) for part, n in zip(parts, lengths, strict=True)]
-        return self._assemble(template, cut)
+        keep_end = self._spec.keep_end
+        kept = [cut(part, n, keep_end) for part, n in zip(parts, lengths, strict=True)]
+        return assemble(template, kept, self._tokens, self._spec.trim)
 
     def encode_batch(
         self,
@@ -198,7 +182,7 @@ class Tokenizer:
         if pairs is None:
             special = self._parses_special(parse_special, add_special_tokens)
             ids, indptr = self._ragged(texts, add_special_tokens, num_threads, max_length, special)
-            types = self._types(indptr, add_special_tokens)
+            types = batch_types(self._template(False, add_special_tokens), indptr)
             return Batch(ids, indptr, types, self.pad_id)
         pairs = _as_list("pairs", pairs)
         if len(pairs) != len(texts):
@@ -242,23 +226,6 @@ class Tokenizer:
             return add_special_tokens or not self._spec.asks_for_special
         return asked
 
-    def _types(self, indptr: np.ndarray, add_special_tokens: bool) -> np.ndarray:
-        """Type of every token of a batch of single texts."""
-        types = np.zeros(int(indptr[-1]), np.int32)
-        template = self._template(False, add_special_tokens)
-        if not any(slot.type_id for slot in template):
-            return types
-        place = next(i for i, slot in enumerate(template) if slot.text)
-        types[:] = template[place].type_id
-        for edge, slots, step in (
-            (indptr[:-1], template[:place], 1),
-            (indptr[1:] - 1, template[:place:-1], -1),
-        ):
-            kinds = [slot.type_id for slot in slots for _ in slot.ids]
-            for distance, kind in enumerate(kinds):
-                types[edge + step * distance] = kind
-        return types
-
     def count(self, text: str, parse_special: bool | None = None) -> int:
         """How many tokens a text has, without those of the template and without making them.
 
@@ -269,52 +236,6 @@ class Tokenizer:
         """
         special = self._parses_special(parse_special, add_special_tokens=False)
         return self._kernel.count(_check_text(text), special)
-
-    def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
-        """The text of some ids.
-
-        Raises
-        ------
-        IndexError
-            If an id is no token.
-        """
-        flat = np.asarray(ids).reshape(-1)
-        if flat.size and flat.dtype.kind not in "iu":
-            raise TypeError(f"Tokenizer.decode: ids have dtype {flat.dtype}; pass integers")
-        if flat.size and not 0 <= flat.min() <= flat.max() <= MAX_ID:
-            raise IndexError("Tokenizer.decode: an id is no token; ids go from 0 to 2^31-1")
-        return self._decoder.decode(np.ascontiguousarray(flat, np.int32), skip_special_tokens)
-
-    def decode_batch(self, batch: Any, skip_special_tokens: bool = False) -> list[str]:
-        """The texts of several lists of ids, or of a `Batch`."""
-        return [self.decode(batch[i], skip_special_tokens) for i in range(len(batch))]
-
-    def decode_stream(self, skip_special_tokens: bool = False) -> DecodeStream:
-        """A decoder of tokens that come one at a time."""
-        return DecodeStream(self, skip_special_tokens)
-
-    def token_to_id(self, token: str) -> int | None:
-        """Id of a token, or None."""
-        return self._ids.get(token)
-
-    def id_to_token(self, id: int) -> str | None:
-        """Token of an id, or None."""
-        return self._tokens.get(int(id))
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, the added ones included."""
-        return len(self._tokens)
-
-    @property
-    def pad_id(self) -> int:
-        """Id that fills up shorter texts; 0 where the tokenizer has no padding token."""
-        return self._ids.get(self._spec.pad_token or "[PAD]", 0)
-
-    @property
-    def spec(self) -> TokenizerSpec:
-        """Everything that defines this tokenizer."""
-        return self._spec
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a tokenizer.json that the tokenizers library reads with equal results."""
@@ -327,54 +248,6 @@ class Tokenizer:
         if add_special_tokens:
             return template
         return tuple(slot for slot in template if slot.text)
-
-    def _cut(self, part: tuple[np.ndarray, ...], length: int) -> tuple[np.ndarray, ...]:
-        if self._spec.keep_end:
-            return tuple(array[len(array) - length :] for array in part)
-        return tuple(array[:length] for array in part)
-
-    def _assemble(self, template: tuple[Slot, ...], parts: list[tuple[Any, ...]]) -> Encoding:
-        ids: list[np.ndarray] = []
-        offsets: list[np.ndarray] = []
-        types: list[np.ndarray] = []
-        words: list[int | None] = []
-        for slot in template:
-            if slot.text:
-                text_ids, begins, ends, text_words = parts["AB".index(slot.text)]
-                ids.append(text_ids)
-                places = np.stack([begins, ends], axis=1)
-                if self._spec.trim:
-                    tokens = [self._tokens[id] for id in text_ids.tolist()]
-                    places = trimmed(places, tokens, self._spec.trim == "first")
-                offsets.append(places)
-                words += text_words.tolist()
-            else:
-                ids.append(np.array(slot.ids, np.int32))
-                offsets.append(np.zeros((len(slot.ids), 2), np.int32))
-                words += [None] * len(slot.ids)
-            types.append(np.full(len(ids[-1]), slot.type_id, np.int32))
-        all_ids = np.concatenate(ids)
-        return Encoding(
-            all_ids,
-            [self._tokens[id] for id in all_ids.tolist()],
-            np.concatenate(offsets),
-            np.ones(len(all_ids), np.int32),
-            np.concatenate(types),
-            words,
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer, (self._spec,)
-
-    def __repr__(self) -> str:
-        return (
-            f"Tokenizer({type(self._spec.model).__name__}, {self.vocab_size} tokens, "
-            f"{len(self._spec.added)} added)"
-        )
-
-
-def _special_count(template: tuple[Slot, ...]) -> int:
-    return sum(len(slot.ids) for slot in template)
 
 
 def _check_text(text: Any) -> str:

@@ -1,0 +1,88 @@
+"""What every tokenizer has: its parts, its vocabulary, the way back from ids to text."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
+from lowbit.tokenizers.spec import MAX_ID, TokenizerSpec
+from lowbit.tokenizers.streaming import DecodeStream
+
+
+class TokenizerBase:
+    """A tokenizer without its encoding; use `Tokenizer`."""
+
+    def __init__(self, spec: TokenizerSpec) -> None:
+        self._spec = spec
+        self._kernel = _core.Tokenizer(**kernel_arguments(spec))
+
+    @cached_property
+    def _tokens(self) -> dict[int, str]:
+        return self._spec.tokens_by_id()
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: id for id, token in self._tokens.items()}
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return _core.Decoder(**decoder_arguments(self._spec))
+
+    def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
+        """The text of some ids.
+
+        Raises
+        ------
+        IndexError
+            If an id is no token.
+        """
+        flat = np.asarray(ids).reshape(-1)
+        if flat.size and flat.dtype.kind not in "iu":
+            raise TypeError(f"Tokenizer.decode: ids have dtype {flat.dtype}; pass integers")
+        if flat.size and not 0 <= flat.min() <= flat.max() <= MAX_ID:
+            raise IndexError("Tokenizer.decode: an id is no token; ids go from 0 to 2^31-1")
+        return self._decoder.decode(np.ascontiguousarray(flat, np.int32), skip_special_tokens)
+
+    def decode_batch(self, batch: Any, skip_special_tokens: bool = False) -> list[str]:
+        """The texts of several lists of ids, or of a `Batch`."""
+        return [self.decode(batch[i], skip_special_tokens) for i in range(len(batch))]
+
+    def decode_stream(self, skip_special_tokens: bool = False) -> DecodeStream:
+        """A decoder of tokens that come one at a time."""
+        return DecodeStream(self, skip_special_tokens)
+
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a token, or None."""
+        return self._ids.get(token)
+
+    def id_to_token(self, id: int) -> str | None:
+        """Token of an id, or None."""
+        return self._tokens.get(int(id))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, the added ones included."""
+        return len(self._tokens)
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills up shorter texts; 0 where the tokenizer has no padding token."""
+        return self._ids.get(self._spec.pad_token or "[PAD]", 0)
+
+    @property
+    def spec(self) -> TokenizerSpec:
+        """Everything that defines this tokenizer."""
+        return self._spec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._spec,)
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokenizer({type(self._spec.model).__name__}, {self.vocab_size} tokens, "
+            f"{len(self._spec.added)} added)"
+        )
