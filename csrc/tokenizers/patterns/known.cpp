@@ -86,6 +86,9 @@ std::vector<Known> family_expressions() {
       known<kCl100k>(kContractionBytes +
                      R"(|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|)"
                      R"(\s++$|\s*[\r\n]|\s+(?!\S)|\s)"),
+      known<kCl100k>(kContractionBytes +
+                     R"(|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*+|)"
+                     R"(\s++$|\s*[\r\n]|\s+(?!\S)|\s)"),
       known<kLlama3>(kContraction + kWord + kThree + kSigns),
       known<kLlama3>(kContractionPairs + kWord + kThree + kSigns),
       known<kLlama3>(kContractionBytes +

@@ -7,6 +7,7 @@ tokenizer that is nearly right gives a model other words than it was trained on.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,22 @@ from lowbit.files.tokenizer_components import (
     text,
     write_steps,
 )
+from lowbit.files.tokenizer_conversion import for_tokenizer_json
 from lowbit.files.tokenizer_models import read_model, write_model
 from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, parse_json, read_bounded, shorten
+from lowbit.tokenizers.numbering import number_added
 from lowbit.tokenizers.spec import AddedToken, Slot, TokenizerSpec, bert_templates
 
 
 def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
-    """Write a tokenizer.json; the file appears whole or not at all."""
-    text = json.dumps(_to_json(spec), ensure_ascii=False, indent=1)
+    """Write a tokenizer.json; the file appears whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold the tokenizer; names what it cannot hold.
+    """
+    text = json.dumps(_to_json(for_tokenizer_json(spec)), ensure_ascii=False, indent=1)
     write_file(path, (text + "\n").encode("utf-8"))
 
 
@@ -78,22 +87,18 @@ def _added_tokens(values: Any, vocabulary: dict[str, int]) -> tuple[AddedToken, 
     if not isinstance(values, list):
         raise FileFormatError("added_tokens must be a list")
     tokens: dict[str, AddedToken] = {}
-    highest = len(vocabulary) - 1
     for item in values:
         content = text("added_tokens.content", item["content"])
         integer("added_tokens.id", item["id"])
         if not content or content in tokens:
             continue
-        id = vocabulary.get(content)
-        if id is None:
-            id = highest + 1
-        highest = max(highest, id)
         names = ("special", "single_word", "lstrip", "rstrip")
         flags = [boolean(f"added_tokens.{name}", item.get(name, False)) for name in names]
         normalized = item.get("normalized", not flags[0])
         flags.append(boolean("added_tokens.normalized", normalized))
-        tokens[content] = AddedToken(content, id, *flags)
-    return tuple(tokens.values())
+        tokens[content] = AddedToken(content, 0, *flags)
+    ids = number_added(tokens, vocabulary)
+    return tuple(replace(token, id=ids[content]) for content, token in tokens.items())
 
 
 def _post_processor(value: Any) -> tuple[tuple[Slot, ...], tuple[Slot, ...], str]:

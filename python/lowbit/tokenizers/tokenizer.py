@@ -238,7 +238,17 @@ class Tokenizer(TokenizerBase):
         return self._kernel.count(_check_text(text), special)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a tokenizer.json that the tokenizers library reads with equal results."""
+        """Write a tokenizer.json that the tokenizers library reads with equal results.
+
+        Ranks of tiktoken become the merges that do the same; whether special tokens written in a
+        text are read as such without `add_special_tokens` is not in the file: there it always is.
+
+        Raises
+        ------
+        ValueError
+            If the format cannot hold the tokenizer, as for those of sentencepiece; names what it
+            cannot hold, and nothing is written.
+        """
         from lowbit.files.tokenizer_json import write_tokenizer
 
         write_tokenizer(Path(path), self._spec)
