@@ -1,18 +1,15 @@
-// The product of matmul_int8.cpp for many rows, in matrix tiles of bytes. Compiled to something for
-// AMX alone, like matmul_tiles.cpp. The same integers are summed and the same floats follow in the
-// same order, so the bits are those of matmul_int8.
+// The product of matmul_int8.cpp for many rows, in matrix tiles of bytes. Compiled for AMX
+// alone, like matmul_tiles.cpp. The same integers are summed and the same floats follow in the same
+// order, so the bits are those of matmul_int8.
 //
 //   for each four panels (64 columns of y)
 //     for each 1024 of the depth: unpack the four panels to bytes once
 //       for each two panels: for each 32 rows of x
 //         for each block of x: 2 x 2 tiles of sums, scaled and added in float32
-#include "kernels/args.hpp"
-
-#if LOWBIT_ISA_amx
-
 #include "formats/format.hpp"
 #include "formats/panel.hpp"
 #include "formats/scales.hpp"
+#include "kernels/args.hpp"
 #include "simd/amx.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -206,5 +203,3 @@ void matmul_int8_tiles(const MatmulArgs& a) noexcept {
 }
 
 }  // namespace lowbit::LOWBIT_ISA
-
-#endif

@@ -1,7 +1,7 @@
 // The product of matmul.cpp with both operands rounded to bfloat16, in matrix tiles that sum in
-// float32. Compiled to something for AMX alone; elsewhere this file is empty and the entries of the
-// kernel table are null. It is a kernel of its own because a tile is no vector: no order of calls
-// to the simd contract would describe it.
+// float32. Compiled for AMX alone; elsewhere the entries of the kernel table are null. It is a
+// kernel of its own because a tile is no vector: no order of calls to the simd contract would
+// describe it.
 //
 //   pack_tiles     rows of x to bfloat16 tiles, once per product for all columns
 //   matmul_tiles   for each four panels (64 columns of y)
@@ -10,11 +10,8 @@
 //
 // Two panels (32 kB) stay in the first-level cache while the tiles of x stream past. The sums of a
 // stretch of the depth go to y through a small buffer, where bias, residual and edges are easy.
-#include "kernels/args.hpp"
-
-#if LOWBIT_ISA_amx
-
 #include "formats/panel.hpp"
+#include "kernels/args.hpp"
 #include "simd/amx.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -165,5 +162,3 @@ void matmul_tiles(const MatmulArgs& a) noexcept {
 }
 
 }  // namespace lowbit::LOWBIT_ISA
-
-#endif
