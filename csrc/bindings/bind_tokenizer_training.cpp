@@ -27,7 +27,7 @@ Progress caller_of(const py::object& progress) {
   };
 }
 
-py::list to_bytes(const std::vector<std::string>& tokens) {
+py::list bytes_list(const std::vector<std::string>& tokens) {
   py::list out;
   for (const std::string& token : tokens) out.append(py::bytes(token));
   return out;
@@ -44,7 +44,7 @@ py::tuple learn_bpe(const WordCounts& counts, int64_t vocab_size, int64_t min_fr
   released([&] {
     made = train_bpe(counts.words(), options, report, "Tokenizer.train");
   });
-  return py::make_tuple(to_bytes(made.tokens), py::cast(made.merges));
+  return py::make_tuple(bytes_list(made.tokens), py::cast(made.merges));
 }
 
 py::list learn_wordpiece(const WordCounts& counts, int64_t vocab_size, int64_t min_frequency,
@@ -57,7 +57,7 @@ py::list learn_wordpiece(const WordCounts& counts, int64_t vocab_size, int64_t m
   const Progress report = caller_of(progress);
   std::vector<std::string> made;
   released([&] { made = train_wordpiece(counts.words(), options, report); });
-  return to_bytes(made);
+  return bytes_list(made);
 }
 
 py::tuple learn_unigram(const WordCounts& counts, int64_t vocab_size,
@@ -70,7 +70,7 @@ py::tuple learn_unigram(const WordCounts& counts, int64_t vocab_size,
   const Progress report = caller_of(progress);
   UnigramTraining made;
   released([&] { made = train_unigram(counts.words(), options, report); });
-  return py::make_tuple(to_bytes(made.tokens), made.scores);
+  return py::make_tuple(bytes_list(made.tokens), made.scores);
 }
 
 }  // namespace
