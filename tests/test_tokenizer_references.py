@@ -109,3 +109,17 @@ def test_vocab_json_with_merges_is_gpt2(shared_data):
     parts = Tokenizer.from_file(folder / "vocab.json")
     text = (shared_data / "corpora/code_synth_a.txt").read_text("utf-8")[:50_000]
     assert np.array_equal(parts.encode_batch([text]).ids, whole.encode_batch([text]).ids)
+
+
+def test_places_of_a_sentencepiece_model_are_those_of_its_tokenizer_json(shared_data):
+    """The samples that both cut into the same tokens; sentencepiece itself gives no places."""
+    folder = shared_data / "tokenizers" / "llama2"
+    model = Tokenizer.from_file(folder / "tokenizer.model")
+    converted = Tokenizer.from_file(folder / "tokenizer.json")
+    compared = 0
+    for text in json.loads((shared_data / "corpora" / "samples_a.json").read_text("utf-8")):
+        ours, other = model.encode(text), converted.encode(text)
+        if ours.tokens == other.tokens:
+            assert ours.offsets.tolist() == other.offsets.tolist(), text
+            compared += 1
+    assert compared > 100

@@ -158,12 +158,18 @@ class SentencePieceNormalizer::Run {
       origins_->begin.insert(origins_->begin.end(), bytes.size(), static_cast<uint32_t>(at_));
   }
 
+  // A byte ends where the next one begins that stands for other bytes of the text; so all bytes of
+  // a character have one place, and the prefix has that of the first character.
   void finish() {
     const auto& begin = origins_->begin;
     auto& end = origins_->end;
-    if (begin.size() == end.size()) return;
-    end.insert(end.end(), begin.begin() + static_cast<ptrdiff_t>(end.size()) + 1, begin.end());
-    end.push_back(static_cast<uint32_t>(at_));
+    const size_t first = end.size();
+    end.resize(begin.size());
+    auto behind = static_cast<uint32_t>(at_);
+    for (size_t i = begin.size(); i > first; --i) {
+      if (i < begin.size() && begin[i] > begin[i - 1]) behind = begin[i];
+      end[i - 1] = behind;
+    }
   }
 
   const SentencePieceNormalizer& normalizer_;
