@@ -1,4 +1,4 @@
-"""y = x W^T on low-bit weights: lowbit beside NumPy, torch, bitsandbytes and ONNX Runtime.
+"""y = x W^T on low-bit weights: lowbit beside NumPy, torch, bitsandbytes, ONNX Runtime and ggml.
 
     python benchmarks/bench_linear.py --rows 1 8 32 128 512 --shape 4096x4096
 

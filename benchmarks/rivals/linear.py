@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from rivals.ggml import ggml_q4_0
 from turns import Subject
 
 
@@ -190,4 +191,5 @@ RIVALS: list[Callable[[np.ndarray, np.ndarray, int], Subject]] = [
     bitsandbytes_nf4,
     onnxruntime_int4,
     onnxruntime_int4_int8,
+    ggml_q4_0,
 ]
