@@ -106,7 +106,8 @@ def main() -> None:
     for rows in options.rows:
         x, dy, of_row = normal(rows, k), normal(rows, n), np.arange(rows) % ADAPTERS
         one = (x, w, dy, adapters[0], threads)
-        found = of_rivals(lambda one=one: rivals.torch_layers(*one))
+        found = of_rivals(lambda one=one: rivals.torch_layers(*one, "fp32"))
+        found += of_rivals(lambda one=one: rivals.torch_layers(*one, "bf16"))
         found += of_rivals(lambda one=one: rivals.bitsandbytes_layers(*one))
         mixed = (x, w, adapters, of_row, threads)
         found += of_rivals(lambda mixed=mixed: rivals.peft_batch(*mixed))

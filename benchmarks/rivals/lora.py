@@ -30,15 +30,18 @@ def backward(dy: np.ndarray, w: np.ndarray, adapter: Adapter) -> np.ndarray:
 
 
 def torch_layers(
-    x: np.ndarray, w: np.ndarray, dy: np.ndarray, adapter: Adapter, threads: int
+    x: np.ndarray, w: np.ndarray, dy: np.ndarray, adapter: Adapter, threads: int, kind: str
 ) -> list[Subject]:
-    """torch fp32: the base, with an adapter, and forward with backward."""
+    """torch with a dense base, "fp32" or "bf16": alone, with an adapter, forward with backward."""
     import torch
 
+    if kind == "bf16" and len(x) > 16 and not torch.cpu._is_avx512_bf16_supported():
+        raise ValueError("torch bf16: minutes for each gradient on this processor")
     torch.set_num_threads(threads)
-    tx, tw, tdy = torch.from_numpy(x), torch.from_numpy(w), torch.from_numpy(dy)
-    a, b = (torch.nn.Parameter(torch.from_numpy(part.copy())) for part in adapter[:2])
-    scale = adapter[2]
+    dtype, limit = {"fp32": (torch.float32, 1e-5), "bf16": (torch.bfloat16, 2e-2)}[kind]
+    tx, tw, tdy = (torch.from_numpy(part).to(dtype) for part in (x, w, dy))
+    a, b = (torch.nn.Parameter(torch.from_numpy(part.copy()).to(dtype)) for part in adapter[:2])
+    scale, nbytes = adapter[2], tw.numel() * tw.element_size()
 
     def layer(rows: Any) -> Any:
         return torch.nn.functional.linear(rows, tw) + scale * (rows @ a.T) @ b.T
@@ -57,10 +60,16 @@ def torch_layers(
         layer(rows).backward(tdy)
         return rows.grad
 
+    def array(y: Any) -> np.ndarray:
+        return y.float().numpy()
+
+    name = f"torch {kind}"
     return [
-        Subject("torch fp32, base", base, forward(x, w, None), 1e-5, w.nbytes),
-        Subject("torch fp32, adapter", with_adapter, forward(x, w, adapter), 1e-5, w.nbytes),
-        Subject("torch fp32, forward + backward", both, backward(dy, w, adapter), 1e-5, w.nbytes),
+        Subject(f"{name}, base", base, forward(x, w, None), limit, nbytes, array),
+        Subject(f"{name}, adapter", with_adapter, forward(x, w, adapter), limit, nbytes, array),
+        Subject(
+            f"{name}, forward + backward", both, backward(dy, w, adapter), limit, nbytes, array
+        ),
     ]
 
 
