@@ -33,9 +33,7 @@ Pipeline::Steps make_steps(const py::list& steps,
   return out;
 }
 
-std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalizers,
-                                const py::list& pre_tokenizers, const py::object& cut,
-                                const py::list& added) {
+std::vector<AddedToken> read_added(const py::list& added) {
   std::vector<AddedToken> tokens;
   for (const py::handle item : added) {
     const auto entry = py::cast<py::dict>(item);
@@ -44,32 +42,62 @@ std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalize
                       option<bool>(entry, "rstrip"), option<bool>(entry, "special"),
                       option<bool>(entry, "normalized")});
   }
+  return tokens;
+}
+
+// True: all special tokens; False: none; or the ids of those that are read.
+Specials read_specials(const py::object& specials) {
+  if (py::isinstance<py::bool_>(specials)) return {py::cast<bool>(specials), {}};
+  return {false, py::cast<std::vector<int32_t>>(specials)};
+}
+
+std::vector<std::string_view> read_texts(const py::list& texts) {
+  std::vector<std::string_view> views;
+  views.reserve(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i)
+    views.push_back(text_of(PyList_GET_ITEM(texts.ptr(), static_cast<Py_ssize_t>(i)),
+                            static_cast<py::ssize_t>(i)));
+  return views;
+}
+
+std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalizers,
+                                const py::list& pre_tokenizers, const py::object& cut,
+                                const py::list& added) {
   Pipeline pipeline{make_steps(normalizers, make_normalizer),
                     make_steps(pre_tokenizers, make_pre_tokenizer), nullptr};
   if (!cut.is_none()) pipeline.cut = make_pre_tokenizer(py::cast<py::dict>(cut));
-  return std::make_unique<Tokenizer>(make_model(model), tokens, std::move(pipeline));
+  return std::make_unique<Tokenizer>(make_model(model), read_added(added), std::move(pipeline));
 }
 
-py::tuple encode(const Tokenizer& tokenizer, const py::str& text, bool special) {
+py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::object& special) {
   const std::string_view view = text_of(text);
+  const Specials specials = read_specials(special);
   Located out;
-  released([&] { out = tokenizer.encode(view, special); });
+  released([&] { out = tokenizer.encode(view, specials); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
                         to_array(out.words));
 }
 
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
                        const std::vector<int32_t>& before, const std::vector<int32_t>& after,
-                       int64_t max_length, bool keep_end, bool special) {
-  std::vector<std::string_view> views;
-  views.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i)
-    views.push_back(text_of(PyList_GET_ITEM(texts.ptr(), static_cast<Py_ssize_t>(i)),
-                         static_cast<py::ssize_t>(i)));
+                       int64_t max_length, bool keep_end, const py::object& special,
+                       int max_threads) {
+  const std::vector<std::string_view> views = read_texts(texts);
+  const Frame frame{before, after, max_length, keep_end, read_specials(special), max_threads};
   Ragged out;
-  const Frame frame{before, after, max_length, keep_end, special};
   released([&] { out = tokenizer.encode_batch(views, frame); });
   return py::make_tuple(to_array(out.ids), to_array(out.indptr));
+}
+
+Array<int64_t> count_batch(const Tokenizer& tokenizer, const py::list& texts,
+                           const py::object& special, int max_threads) {
+  const std::vector<std::string_view> views = read_texts(texts);
+  Frame frame;
+  frame.specials = read_specials(special);
+  frame.max_threads = max_threads;
+  std::vector<int64_t> counts;
+  released([&] { counts = tokenizer.count_batch(views, frame); });
+  return to_array(counts);
 }
 
 std::unique_ptr<Decoder> make_decoder(const std::vector<std::string>& tokens,
@@ -98,6 +126,12 @@ void bind_tokenizers(py::module_& m) {
       .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "added"_a)
       .def("encode", &encode, "text"_a, "special"_a)
       .def(
+          "normalize",
+          [](const Tokenizer& tokenizer, const py::str& text) {
+            return tokenizer.normalize(text_of(text));
+          },
+          "text"_a)
+      .def(
           "split",
           [](const Tokenizer& tokenizer, const py::str& text) {
             return tokenizer.split(text_of(text));
@@ -105,14 +139,22 @@ void bind_tokenizers(py::module_& m) {
           "text"_a)
       .def(
           "count",
-          [](const Tokenizer& tokenizer, const py::str& text, bool special) {
+          [](const Tokenizer& tokenizer, const py::str& text, const py::object& special) {
             const std::string_view view = text_of(text);
+            const Specials specials = read_specials(special);
             const py::gil_scoped_release release;
-            return tokenizer.count_ids(view, special);
+            return tokenizer.count_ids(view, specials);
           },
           "text"_a, "special"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "before"_a, "after"_a, "max_length"_a,
-           "keep_end"_a, "special"_a);
+           "keep_end"_a, "special"_a, "max_threads"_a)
+      .def("count_batch", &count_batch, "texts"_a, "special"_a, "max_threads"_a)
+      .def(
+          "with_added",
+          [](const Tokenizer& tokenizer, const py::list& added) {
+            return tokenizer.with_added(read_added(added));
+          },
+          "added"_a);
   py::class_<Decoder>(m, "Decoder")
       .def(py::init(&make_decoder), "tokens"_a, "ids"_a, "special"_a, "steps"_a)
       .def("decode", &decode, "ids"_a, "skip_special"_a);

@@ -28,7 +28,8 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   }
 }
 
-AddedTokens::Found AddedTokens::find(std::string_view text, size_t from) const {
+AddedTokens::Found AddedTokens::find(std::string_view text, size_t from,
+                                     const Specials& specials) const {
   if (tokens_.empty()) return {};
   for (size_t i = from; i < text.size(); ++i) {
     if (!starts_[static_cast<uint8_t>(text[i])]) continue;
@@ -36,7 +37,8 @@ AddedTokens::Found AddedTokens::find(std::string_view text, size_t from) const {
     if (match.id == Trie::kNone) continue;
     const AddedToken& token = tokens_[static_cast<size_t>(match.id)];
     Found found{i, i + match.length, token.id};
-    if (token.single_word && !stands_alone(text, found.begin, found.end)) {
+    if ((token.special && !specials.read(token.id)) ||
+        (token.single_word && !stands_alone(text, found.begin, found.end))) {
       i = found.end - 1;  // the reference goes on behind a match that it rejects
       continue;
     }

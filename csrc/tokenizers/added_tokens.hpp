@@ -1,6 +1,7 @@
 // Tokens that are cut out of the text before it is split, such as [SEP].
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -20,6 +21,16 @@ struct AddedToken {
   bool normalized = false;   // looked for behind the normalizers, which it goes through itself
 };
 
+// Which special tokens written in a text are read as such; the others are text.
+struct Specials {
+  bool all = true;
+  std::vector<int32_t> ids;  // where not all are
+
+  bool read(int32_t id) const {
+    return all || std::find(ids.begin(), ids.end(), id) != ids.end();
+  }
+};
+
 class AddedTokens {
  public:
   AddedTokens() = default;
@@ -33,7 +44,7 @@ class AddedTokens {
     size_t end = 0;
     int32_t id = 0;
   };
-  Found find(std::string_view text, size_t from) const;
+  Found find(std::string_view text, size_t from, const Specials& specials) const;
 
  private:
   std::vector<AddedToken> tokens_;

@@ -123,9 +123,10 @@ struct CountSink {
 
 // Calls between(stretch) for what lies between added tokens, and token(id, place) for them.
 template <class Between, class Token>
-void for_added(const AddedTokens& tokens, std::string_view text, Between&& between, Token&& token) {
+void for_added(const AddedTokens& tokens, const Specials& specials, std::string_view text,
+               Between&& between, Token&& token) {
   for (size_t at = 0; at < text.size();) {
-    const AddedTokens::Found found = tokens.find(text, at);
+    const AddedTokens::Found found = tokens.find(text, at, specials);
     const size_t stop = std::min(found.begin, text.size());
     if (stop > at) between(Span{static_cast<uint32_t>(at), static_cast<uint32_t>(stop)});
     if (stop == text.size()) return;
@@ -138,43 +139,50 @@ void for_added(const AddedTokens& tokens, std::string_view text, Between&& betwe
 
 Tokenizer::Tokenizer(std::shared_ptr<const Model> model, const std::vector<AddedToken>& added,
                      Pipeline pipeline)
-    : model_(std::move(model)), pipeline_(std::move(pipeline)) {
+    : model_(std::move(model)), pipeline_(std::make_shared<const Pipeline>(std::move(pipeline))) {
   static std::atomic<uint64_t> next{1};
   serial_ = next.fetch_add(1);
-  std::vector<AddedToken> raw, plain, normalized;
+  set_added(added);
+}
+
+Tokenizer Tokenizer::with_added(const std::vector<AddedToken>& added) const {
+  Tokenizer other(*this);
+  other.set_added(added);
+  return other;
+}
+
+void Tokenizer::set_added(const std::vector<AddedToken>& added) {
+  std::vector<AddedToken> raw, normalized;
   for (const AddedToken& token : added) {
     if (!token.normalized) {
       raw.push_back(token);
-      if (!token.special) plain.push_back(token);
       continue;
     }
-    Text text;
-    text.reset(token.content, 0, false);
-    for (const auto& step : pipeline_.normalizers) step->apply(text);
-    if (text.bytes().empty()) continue;
+    std::string content = normalize(token.content);
+    if (content.empty()) continue;
     normalized.push_back(token);
-    normalized.back().content = text.bytes();
+    normalized.back().content = std::move(content);
   }
   raw_ = AddedTokens(std::move(raw));
-  raw_plain_ = AddedTokens(std::move(plain));
   normalized_ = AddedTokens(std::move(normalized));
 }
 
 template <class Sink>
-void Tokenizer::run(std::string_view text, bool special, bool tracked, Sink& sink) const {
+void Tokenizer::run(std::string_view text, const Specials& specials, bool tracked,
+                    Sink& sink) const {
   check(text.size() < UINT32_MAX / 4, "Tokenizer: a text of ", text.size(),
         " bytes is too long; cut it into parts of less than a gigabyte");
   for_added(
-      special ? raw_ : raw_plain_, text,
+      raw_, specials, text,
       [&](Span stretch) {
         scratch.text.reset(text.substr(stretch.begin, stretch.end - stretch.begin), stretch.begin,
                            tracked);
-        for (const auto& step : pipeline_.normalizers) step->apply(scratch.text);
+        for (const auto& step : pipeline_->normalizers) step->apply(scratch.text);
         if (normalized_.empty())
           run_between(scratch.text, sink);
         else
           for_added(
-              normalized_, scratch.text.bytes(),
+              normalized_, specials, scratch.text.bytes(),
               [&](Span part) {
                 scratch.part.reset(scratch.text, part);
                 run_between(scratch.part, sink);
@@ -188,39 +196,65 @@ void Tokenizer::run(std::string_view text, bool special, bool tracked, Sink& sin
 
 template <class Sink>
 void Tokenizer::run_between(Text& text, Sink& sink) const {
-  for (const auto& step : pipeline_.pre_tokenizers) step->apply(text);
+  for (const auto& step : pipeline_->pre_tokenizers) step->apply(text);
   sink.words(text);
 }
 
-Located Tokenizer::encode(std::string_view text, bool special) const {
+Located Tokenizer::encode(std::string_view text, const Specials& specials) const {
   Located out;
   const PointIndex points(text);
   LocatedSink sink{*model_, points, out};
-  run(text, special, true, sink);
+  run(text, specials, true, sink);
   return out;
+}
+
+std::string Tokenizer::normalize(std::string_view text) const {
+  Text normalized;
+  normalized.reset(text, 0, false);
+  for (const auto& step : pipeline_->normalizers) step->apply(normalized);
+  return std::string(normalized.bytes());
 }
 
 std::vector<std::string> Tokenizer::split(std::string_view text) const {
   std::vector<std::string> words;
   TextSink sink{words};
-  run(text, true, false, sink);
+  run(text, {}, false, sink);
   return words;
 }
 
-int64_t Tokenizer::count_ids(std::string_view text, bool special) const {
-  IdCountSink sink{*model_, scratch.cache_of(serial_), pipeline_.cut.get()};
-  run(text, special, false, sink);
+int64_t Tokenizer::count_ids(std::string_view text, const Specials& specials) const {
+  IdCountSink sink{*model_, scratch.cache_of(serial_), pipeline_->cut.get()};
+  run(text, specials, false, sink);
   return static_cast<int64_t>(sink.count);
 }
 
 void Tokenizer::count(std::string_view text, WordCounts& counts) const {
   CountSink sink{counts};
-  run(text, true, false, sink);
+  run(text, {}, false, sink);
 }
 
-void Tokenizer::encode_ids(std::string_view text, bool special, IdBuffer& ids) const {
-  IdSink sink{*model_, scratch.cache_of(serial_), pipeline_.cut.get(), ids};
-  run(text, special, false, sink);
+void Tokenizer::encode_ids(std::string_view text, const Specials& specials, IdBuffer& ids) const {
+  IdSink sink{*model_, scratch.cache_of(serial_), pipeline_->cut.get(), ids};
+  run(text, specials, false, sink);
+}
+
+// Calls body(part, begin, end) for about 32 kB of text a part, so that documents of very different
+// length still share out, on so many threads at most; prepare(parts) comes before.
+template <class Prepare, class Body>
+void share_out(const std::vector<std::string_view>& texts, int max_threads, Prepare&& prepare,
+               Body&& body) {
+  const auto count = static_cast<int64_t>(texts.size());
+  int64_t bytes = 0;
+  for (const std::string_view text : texts) bytes += static_cast<int64_t>(text.size());
+  const int64_t grain = std::max<int64_t>(1, count * 32768 / std::max<int64_t>(1, bytes));
+  const int64_t parts = (count + grain - 1) / grain;
+  prepare(static_cast<size_t>(parts));
+  std::atomic<int64_t> next{0};
+  const int64_t threads = std::min<int64_t>({max_threads, get_num_threads(), parts});
+  parallel_for(threads, 1, [&](int64_t, int64_t) {
+    for (int64_t part; (part = next.fetch_add(1)) < parts;)
+      body(static_cast<size_t>(part), part * grain, std::min(count, (part + 1) * grain));
+  });
 }
 
 Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
@@ -228,23 +262,19 @@ Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
   const auto around = static_cast<int64_t>(frame.before.size() + frame.after.size());
   check(frame.max_length >= around, "Tokenizer.encode_batch: max_length=", frame.max_length,
         " leaves no room for the ", around, " special tokens");
-  const auto count = static_cast<int64_t>(texts.size());
-  int64_t bytes = 0;
-  for (const std::string_view text : texts) bytes += static_cast<int64_t>(text.size());
-  // About 32 kB of text a task, so that documents of very different length still share out.
-  const int64_t grain = std::max<int64_t>(1, count * 32768 / std::max<int64_t>(1, bytes));
   struct Part {
     IdBuffer ids;
     std::vector<int64_t> ends;  // within this part
   };
-  std::vector<Part> parts((static_cast<size_t>(count) + grain - 1) / grain);
-  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-    Part& part = parts[static_cast<size_t>(begin / grain)];
+  std::vector<Part> parts;
+  const auto prepare = [&](size_t count) { parts = std::vector<Part>(count); };
+  share_out(texts, frame.max_threads, prepare, [&](size_t index, int64_t begin, int64_t end) {
+    Part& part = parts[index];
     for (int64_t i = begin; i < end; ++i) {
       part.ids.append(frame.before.data(), frame.before.size());
       const std::string_view text = texts[static_cast<size_t>(i)];
       if (frame.max_length == INT64_MAX)
-        encode_ids(text, frame.special, part.ids);
+        encode_ids(text, frame.specials, part.ids);
       else
         encode_some(text, frame, frame.max_length - around, part.ids);
       part.ids.append(frame.after.data(), frame.after.size());
@@ -264,11 +294,23 @@ Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
   return out;
 }
 
+std::vector<int64_t> Tokenizer::count_batch(const std::vector<std::string_view>& texts,
+                                            const Frame& frame) const {
+  std::vector<int64_t> counts(texts.size());
+  const auto around = static_cast<int64_t>(frame.before.size() + frame.after.size());
+  share_out(texts, frame.max_threads, [](size_t) {}, [&](size_t, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      counts[static_cast<size_t>(i)] =
+          around + count_ids(texts[static_cast<size_t>(i)], frame.specials);
+  });
+  return counts;
+}
+
 // The first `most` ids of a text, or the last.
 void Tokenizer::encode_some(std::string_view text, const Frame& frame, int64_t most,
                             IdBuffer& ids) const {
   scratch.ids.clear();
-  encode_ids(text, frame.special, scratch.ids);
+  encode_ids(text, frame.specials, scratch.ids);
   const std::span<const int32_t> all = scratch.ids.ids();
   const auto kept = static_cast<size_t>(std::min<int64_t>(std::ssize(all), most));
   ids.append(all.data() + (frame.keep_end ? all.size() - kept : 0), kept);

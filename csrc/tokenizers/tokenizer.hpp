@@ -28,7 +28,8 @@ struct Frame {
   std::vector<int32_t> before, after;
   int64_t max_length = INT64_MAX;  // at least before.size() + after.size()
   bool keep_end = false;           // cut at the beginning instead of the end
-  bool special = true;             // special tokens written in a text are read as such
+  Specials specials;
+  int max_threads = INT32_MAX;
 };
 
 struct Ragged {
@@ -49,11 +50,16 @@ class Tokenizer {
   Tokenizer(std::shared_ptr<const Model> model, const std::vector<AddedToken>& added,
             Pipeline pipeline);
 
-  // `special`: special tokens written in the text are read as such.
-  Located encode(std::string_view text, bool special) const;
+  // The same model and steps with other added tokens.
+  Tokenizer with_added(const std::vector<AddedToken>& added) const;
+
+  Located encode(std::string_view text, const Specials& specials) const;
 
   // How many ids `encode` would make, without making them.
-  int64_t count_ids(std::string_view text, bool special) const;
+  int64_t count_ids(std::string_view text, const Specials& specials) const;
+
+  // The text behind the normalizers, added tokens not looked for.
+  std::string normalize(std::string_view text) const;
 
   // The normalised words between added tokens, before the model.
   std::vector<std::string> split(std::string_view text) const;
@@ -64,19 +70,24 @@ class Tokenizer {
   // Over the threads of the pool; the result does not depend on their number.
   Ragged encode_batch(const std::vector<std::string_view>& texts, const Frame& frame) const;
 
+  // How many ids each text of such a batch would have; the frame's length is not looked at.
+  std::vector<int64_t> count_batch(const std::vector<std::string_view>& texts,
+                                   const Frame& frame) const;
+
  private:
   template <class Sink>
-  void run(std::string_view text, bool special, bool tracked, Sink& sink) const;
+  void run(std::string_view text, const Specials& specials, bool tracked, Sink& sink) const;
   template <class Sink>
   void run_between(Text& text, Sink& sink) const;
-  void encode_ids(std::string_view text, bool special, IdBuffer& ids) const;
+  void encode_ids(std::string_view text, const Specials& specials, IdBuffer& ids) const;
   void encode_some(std::string_view text, const Frame& frame, int64_t most, IdBuffer& ids) const;
 
+  void set_added(const std::vector<AddedToken>& added);
+
   std::shared_ptr<const Model> model_;
-  Pipeline pipeline_;
-  AddedTokens raw_, raw_plain_;  // the second without special ones
-  AddedTokens normalized_;
-  uint64_t serial_;  // tells the caches of this tokenizer from those of another
+  std::shared_ptr<const Pipeline> pipeline_;
+  AddedTokens raw_, normalized_;
+  uint64_t serial_;  // tells the caches of this model from those of another
 };
 
 }  // namespace lowbit::tokenizers

@@ -21,6 +21,12 @@ from lowbit.files.tokenizer_components import (
     write_steps,
 )
 from lowbit.files.tokenizer_conversion import for_tokenizer_json
+from lowbit.files.tokenizer_lengths import (
+    read_padding,
+    read_truncation,
+    write_padding,
+    write_truncation,
+)
 from lowbit.files.tokenizer_models import read_model, write_model
 from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, parse_json, read_bounded, shorten
 from lowbit.tokenizers.numbering import number_added
@@ -45,7 +51,6 @@ def read_tokenizer_json(path: Path) -> TokenizerSpec:
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise FileFormatError(f"{path}: not a tokenizer.json, which is an object with a model")
     single, pair, trim = _post_processor(values.get("post_processor"))
-    max_length, keep_end = _truncation(values.get("truncation"))
     model = read_model(values["model"])
     return TokenizerSpec(
         model,
@@ -56,29 +61,9 @@ def read_tokenizer_json(path: Path) -> TokenizerSpec:
         single=single,
         pair=pair,
         trim=trim,
-        max_length=max_length,
-        keep_end=keep_end,
-        pad_token=_object("padding", values.get("padding")).get("pad_token"),
+        truncation=read_truncation(values.get("truncation")),
+        padding=read_padding(values.get("padding")),
     )
-
-
-def _truncation(value: Any) -> tuple[int | None, bool]:
-    """Longest length in tokens, and whether the end of a longer text is what is kept."""
-    truncation = _object("truncation", value)
-    if not truncation:
-        return None, False
-    max_length = integer("truncation.max_length", truncation.get("max_length"))
-    strategy = truncation.get("strategy", "LongestFirst")
-    if strategy != "LongestFirst":
-        raise FileFormatError(
-            f"truncation.strategy {shorten(strategy)} is not supported; LongestFirst is"
-        )
-    direction = truncation.get("direction", "Right")
-    if direction not in ("Left", "Right"):
-        raise FileFormatError(
-            f"truncation.direction must be Left or Right; got {shorten(direction)}"
-        )
-    return max_length, direction == "Left"
 
 
 def _added_tokens(values: Any, vocabulary: dict[str, int]) -> tuple[AddedToken, ...]:
@@ -158,26 +143,14 @@ def _slots(name: str, items: Any, specials: dict[str, Any]) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-def _object(name: str, value: Any) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise FileFormatError(f"{name} must be an object or null; got {shorten(value)}")
-    return value or {}
-
-
 # tokenizer.json, written
 
 
 def _to_json(spec: TokenizerSpec) -> dict[str, Any]:
     return {
         "version": "1.0",
-        "truncation": spec.max_length
-        and {
-            "direction": "Left" if spec.keep_end else "Right",
-            "max_length": spec.max_length,
-            "strategy": "LongestFirst",
-            "stride": 0,
-        },
-        "padding": None,
+        "truncation": write_truncation(spec.truncation),
+        "padding": write_padding(spec.padding),
         "added_tokens": [vars(token) for token in sorted(spec.added, key=lambda token: token.id)],
         "normalizer": write_steps("normalizer", spec.normalizers),
         "pre_tokenizer": write_steps("pre_tokenizer", spec.pre_tokenizers),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from lowbit.tokenizers.encoding import Encoding
+from lowbit.tokenizers.encoding import Batch, Encoding
 from lowbit.tokenizers.spec import Slot
+from lowbit.tokenizers.truncation import Cutting, Span
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Ids, first characters, characters behind the last, and numbers of words of a text's tokens."""
@@ -18,15 +20,27 @@ def special_count(template: tuple[Slot, ...]) -> int:
     return sum(len(slot.ids) for slot in template)
 
 
-def cut(part: Part, length: int, keep_end: bool) -> Part:
-    """The first tokens of a text, or the last."""
+def around_text(template: tuple[Slot, ...]) -> tuple[list[int], list[int]]:
+    """Ids that the template of one text puts before it and behind."""
+    place = next(i for i, slot in enumerate(template) if slot.text)
+    before = [id for slot in template[:place] for id in slot.ids]
+    return before, [id for slot in template[place + 1 :] for id in slot.ids]
+
+
+def in_bytes(part: Part, text: str) -> Part:
+    """The same with places in the bytes of UTF-8."""
+    encoded = np.frombuffer(text.encode("utf-8"), np.uint8)
+    firsts = np.append(np.flatnonzero((encoded & 0xC0) != 0x80), len(encoded)).astype(np.int32)
     ids, begins, ends, words = part
-    kept = slice(len(ids) - length, None) if keep_end else slice(length)
-    return ids[kept], begins[kept], ends[kept], words[kept]
+    return ids, firsts[begins], firsts[ends], words
 
 
 def assemble(
-    template: tuple[Slot, ...], parts: Sequence[Part], tokens: Mapping[int, str], trim: str
+    template: tuple[Slot, ...],
+    parts: Sequence[Part],
+    rows: Sequence[tuple[Span, ...]],
+    tokens: Mapping[int, str],
+    trim: str,
 ) -> Encoding:
     """The tokens of a text, or of two, with those of the template.
 
@@ -34,18 +48,37 @@ def assemble(
     ----------
     parts
         The text "A" and, where the template has it, "B".
+    rows
+        Which tokens of each text; those behind the first become `overflowing`.
     tokens
         Texts of the ids.
     trim
         As in `TokenizerSpec`.
     """
+    made = []
+    for spans in rows:
+        cut = [
+            [a[start:stop] for a in part] for part, (start, stop) in zip(parts, spans, strict=True)
+        ]
+        made.append(_encoding(template, cut, tokens, trim))
+    return replace(made[0], overflowing=tuple(made[1:]))
+
+
+def _encoding(
+    template: tuple[Slot, ...],
+    parts: Sequence[Sequence[np.ndarray]],
+    tokens: Mapping[int, str],
+    trim: str,
+) -> Encoding:
     ids: list[np.ndarray] = []
     offsets: list[np.ndarray] = []
     types: list[np.ndarray] = []
     words: list[int | None] = []
+    sequences: list[int | None] = []
     for slot in template:
         if slot.text:
-            text_ids, begins, ends, text_words = parts["AB".index(slot.text)]
+            number = "AB".index(slot.text)
+            text_ids, begins, ends, text_words = parts[number]
             ids.append(text_ids)
             places = np.stack([begins, ends], axis=1)
             if trim:
@@ -53,10 +86,12 @@ def assemble(
                 places = trimmed(places, texts, trim == "first")
             offsets.append(places)
             words += text_words.tolist()
+            sequences += [number] * len(text_ids)
         else:
             ids.append(np.array(slot.ids, np.int32))
             offsets.append(np.zeros((len(slot.ids), 2), np.int32))
             words += [None] * len(slot.ids)
+            sequences += [None] * len(slot.ids)
         types.append(np.full(len(ids[-1]), slot.type_id, np.int32))
     all_ids = np.concatenate(ids)
     return Encoding(
@@ -66,7 +101,64 @@ def assemble(
         np.ones(len(all_ids), np.int32),
         np.concatenate(types),
         words,
+        sequences,
     )
+
+
+def assemble_batch(
+    template: tuple[Slot, ...],
+    texts: Sequence[tuple[np.ndarray, np.ndarray]],
+    cutting: Cutting,
+    pad_id: int,
+) -> Batch:
+    """Many texts, or pairs, cut and put into a template.
+
+    Parameters
+    ----------
+    texts
+        Ids and indptr of the texts "A" and, where the template has it, of "B".
+    """
+    lengths = np.stack([np.diff(indptr) for _, indptr in texts])
+    spans = {}
+    if cutting.room is not None:
+        for i in np.flatnonzero(lengths.sum(axis=0) > cutting.room).tolist():
+            spans[i] = cutting.spans(lengths[:, i].tolist())
+    counts = np.ones(lengths.shape[1], np.int64)
+    counts[list(spans)] = [len(rows) for rows in spans.values()]
+    sources = np.repeat(np.arange(len(counts)), counts)
+    first_row = np.cumsum(counts) - counts
+    starts, kept = np.stack([indptr[sources] for _, indptr in texts]), lengths[:, sources]
+    for i, rows in spans.items():
+        edges = np.array(rows).T  # [start or stop, text, row]
+        here = slice(first_row[i], first_row[i] + len(rows))
+        starts[:, here] += edges[0]
+        kept[:, here] = edges[1] - edges[0]
+    ids, indptr, types = _fill(template, [ids for ids, _ in texts], starts, kept)
+    return Batch(ids, indptr, types, pad_id, None if cutting.stride is None else sources)
+
+
+def _fill(
+    template: tuple[Slot, ...], texts: list[np.ndarray], starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, indptr and types of rows with lengths[t, b] tokens of text t, from starts[t, b] on."""
+    sizes = [
+        lengths["AB".index(slot.text)] if slot.text else np.full(lengths.shape[1], len(slot.ids))
+        for slot in template
+    ]
+    indptr = np.concatenate([[0], np.cumsum(sum(sizes))]).astype(np.int64)
+    ids, types = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int32)
+    at = indptr[:-1].copy()
+    for slot, size in zip(template, sizes, strict=True):
+        within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+        target = np.repeat(at, size) + within
+        if slot.text:
+            text = "AB".index(slot.text)
+            ids[target] = texts[text][np.repeat(starts[text], size) + within]
+        else:
+            ids[target] = np.array(slot.ids, np.int32)[within]
+        types[target] = slot.type_id
+        at += size
+    return ids, indptr, types
 
 
 def batch_types(template: tuple[Slot, ...], indptr: np.ndarray) -> np.ndarray:
@@ -121,23 +213,3 @@ def trimmed(places: np.ndarray, tokens: list[str], keep_first: bool) -> np.ndarr
             end = max(end - trailing, begin)
         out[i] = begin, end
     return out
-
-
-def shares(lengths: list[int], room: int) -> list[int]:
-    """How many tokens each text keeps: the longer of two is cut first, as the reference does.
-
-    Examples
-    --------
-    >>> shares([10, 3], 8)
-    [5, 3]
-    """
-    if sum(lengths) <= room:
-        return lengths
-    if len(lengths) == 1:
-        return [min(lengths[0], room)]
-    shorter = min(lengths)
-    longer = shorter if shorter > room else max(shorter, room - shorter)
-    if shorter + longer > room:
-        shorter = room // 2
-        longer = shorter + room % 2
-    return [longer, shorter] if lengths[0] > lengths[1] else [shorter, longer]

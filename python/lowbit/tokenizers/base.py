@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from lowbit import _core
 from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
-from lowbit.tokenizers.spec import MAX_ID, TokenizerSpec
+from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
 from lowbit.tokenizers.streaming import DecodeStream
 
 
@@ -20,17 +20,47 @@ class TokenizerBase:
         self._spec = spec
         self._kernel = _core.Tokenizer(**kernel_arguments(spec))
 
+    def _with_spec(self, spec: TokenizerSpec) -> Self:
+        """One with other added tokens; the model is shared unless its steps change."""
+        ours, theirs = kernel_arguments(self._spec), kernel_arguments(spec)
+        if any(ours[name] != theirs[name] for name in ("normalizers", "pre_tokenizers", "cut")):
+            return type(self)(spec)
+        made = type(self).__new__(type(self))
+        made._spec = spec
+        made._kernel = self._kernel.with_added(theirs["added"])
+        return made
+
+    def _template(self, pair: bool, add_special_tokens: bool) -> tuple[Slot, ...]:
+        template = self._spec.pair if pair else self._spec.single
+        if add_special_tokens:
+            return template
+        return tuple(slot for slot in template if slot.text)
+
     @cached_property
     def _tokens(self) -> dict[int, str]:
-        return self._spec.tokens_by_id()
+        return self._spec.tokens_by_id() | self._normalized
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {token: id for id, token in self._tokens.items()}
+        return {token: id for id, token in self._spec.tokens_by_id().items()}
+
+    @cached_property
+    def _normalized(self) -> dict[int, str]:
+        """Texts of the added tokens that are looked for in normalized texts: normalized too, as in
+        the tokenizers library. Those of sentencepiece stand for themselves."""
+        if any(step.type == "SentencePiece" for step in self._spec.normalizers):
+            return {}
+        found = {t.id: self._kernel.normalize(t.content) for t in self._spec.added if t.normalized}
+        return {id: text for id, text in found.items() if text}
 
     @cached_property
     def _decoder(self) -> Any:
-        return _core.Decoder(**decoder_arguments(self._spec))
+        described = decoder_arguments(self._spec)
+        if self._normalized:
+            ids, tokens = described["ids"], described["tokens"]
+            changed = zip(ids, tokens, strict=True)
+            described["tokens"] = [self._normalized.get(id, token) for id, token in changed]
+        return _core.Decoder(**described)
 
     def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
         """The text of some ids.
@@ -71,12 +101,20 @@ class TokenizerBase:
     @property
     def pad_id(self) -> int:
         """Id that fills up shorter texts; 0 where the tokenizer has no padding token."""
+        if self._spec.padding is not None:
+            return self._spec.padding.pad_id
         return self._ids.get(self._spec.pad_token or "[PAD]", 0)
 
     @property
     def spec(self) -> TokenizerSpec:
         """Everything that defines this tokenizer."""
         return self._spec
+
+    def __copy__(self) -> Self:
+        return self  # nothing can change it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._spec,)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lowbit.tokenizers.spec import AddedToken, TokenizerSpec
 
 
 def number_added(
@@ -39,3 +42,40 @@ def number_added(
         highest = max(highest, id)
         ids[content] = id
     return ids
+
+
+def with_added_tokens(
+    spec: TokenizerSpec, tokens: Iterable[str | AddedToken], special: bool
+) -> TokenizerSpec:
+    """A spec with more added tokens; see `Tokenizer.add_tokens`."""
+    if isinstance(tokens, str):
+        raise TypeError("Tokenizer.add_tokens: tokens is one string; pass a list of strings")
+    asked: dict[str, AddedToken | None] = {}
+    for token in tokens:
+        if isinstance(token, str):
+            asked[token] = None
+        elif isinstance(token, AddedToken):
+            asked[token.content] = token
+        else:
+            raise TypeError(
+                f"Tokenizer.add_tokens: a token is a {type(token).__name__}; pass strings or "
+                "AddedTokens"
+            )
+    asked.pop("", None)
+    before = {token.content: token.id for token in spec.added}
+    ids = number_added(asked, spec.model.vocabulary, before)
+    taken = spec.tokens_by_id()
+    for content, id in ids.items():
+        if taken.get(id, content) != content:
+            raise ValueError(
+                f"Tokenizer.add_tokens: the id {id} for {content!r} belongs to {taken[id]!r}: the "
+                "vocabulary has gaps"
+            )
+    kept = {token.content: token for token in spec.added}
+    new = {
+        content: AddedToken(content, ids[content], special, normalized=not special)
+        if token is None
+        else replace(token, id=ids[content])
+        for content, token in asked.items()
+    }
+    return replace(spec, added=tuple((kept | new).values()))

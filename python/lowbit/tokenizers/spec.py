@@ -19,11 +19,12 @@ class AddedToken:
     """A token that is cut out of the text before it is split.
 
     `special` tokens can be left out when decoding. A `normalized` one is looked for in the
-    normalized text. `single_word`, `lstrip` and `rstrip` as in tokenizer.json.
+    normalized text. `single_word`: only between characters that are not part of a word. `lstrip`
+    and `rstrip`: with the white space before and behind. `Tokenizer.add_tokens` gives the `id`.
     """
 
     content: str
-    id: int
+    id: int = -1
     special: bool = True
     single_word: bool = False
     lstrip: bool = False
@@ -120,14 +121,47 @@ def bert_templates(cls: int, sep: int) -> tuple[tuple[Slot, ...], tuple[Slot, ..
     return single, (*single, Slot("B", type_id=1), Slot("", (sep,), 1))
 
 
+STRATEGIES = ("longest_first", "only_first", "only_second")
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How a file asks for longer texts to be cut, which is done only where a call asks for it.
+
+    `strategy`: which text of a pair is cut. `direction`: "left" cuts the beginning. The windows of
+    a text share `stride` tokens.
+    """
+
+    max_length: int
+    stride: int = 0
+    strategy: str = "longest_first"
+    direction: str = "right"
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How a file asks for shorter texts to be filled up, which is done only by calls of `pad`.
+
+    `length` None: that of the longest text.
+    """
+
+    length: int | None = None
+    side: str = "right"
+    multiple_of: int | None = None
+    pad_id: int = 0
+    pad_type_id: int = 0
+    pad_token: str = "[PAD]"
+
+
 @dataclass(frozen=True)
 class TokenizerSpec:
     """A tokenizer.
 
     `trim` leaves the white space at the ends of tokens out of their places; "first": but not a
-    space that was put before the text. `asks_for_special`: special tokens written in a text are
-    read as such only when special tokens are asked for, as in tiktoken. `surfaces` are the texts of
-    tokens that do not stand for themselves.
+    space that was put before the text. `pad_token` fills up where no `padding` says otherwise.
+    `asks_for_special`: special tokens written in a text are read as such only when special tokens
+    are asked for, as in tiktoken. `surfaces` are the texts of tokens that do not stand for
+    themselves.
 
     Raises
     ------
@@ -144,8 +178,8 @@ class TokenizerSpec:
     single: tuple[Slot, ...] = (Slot("A"),)
     pair: tuple[Slot, ...] = (Slot("A"), Slot("B", type_id=1))
     trim: str = ""
-    max_length: int | None = None
-    keep_end: bool = False
+    truncation: Truncation | None = None
+    padding: Padding | None = None
     pad_token: str | None = None
     asks_for_special: bool = False
     surfaces: Mapping[int, str] = field(default_factory=dict)
@@ -163,8 +197,10 @@ class TokenizerSpec:
             for id in slot.ids:
                 if id not in known:
                     raise ValueError(f"Tokenizer: the template uses id {id}, which is no token")
-        if self.max_length is not None and self.max_length < 1:
-            raise ValueError(f"Tokenizer: truncation to {self.max_length} tokens is no length")
+        if self.truncation is not None and self.truncation.max_length < 1:
+            raise ValueError(
+                f"Tokenizer: truncation to {self.truncation.max_length} tokens is no length"
+            )
 
     def tokens_by_id(self) -> dict[int, str]:
         """Text of every token, the added ones included."""

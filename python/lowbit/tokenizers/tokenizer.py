@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from lowbit import _core
 from lowbit.errors import FileFormatError
 from lowbit.tokenizers import training
-from lowbit.tokenizers.assembly import assemble, batch_types, cut, shares, special_count
-from lowbit.tokenizers.base import TokenizerBase
-from lowbit.tokenizers.encoding import Batch, Encoding
-from lowbit.tokenizers.spec import Slot
-
-NO_LIMIT = (1 << 63) - 1
+from lowbit.tokenizers.encoder import TokenizerEncodes
+from lowbit.tokenizers.numbering import with_added_tokens
+from lowbit.tokenizers.spec import AddedToken
 
 
-class Tokenizer(TokenizerBase):
+class Tokenizer(TokenizerEncodes):
     """Text to ids and back; make one with `from_file` or `train`.
 
     Encoding never cuts or pads unless it is asked to: pass `max_length`, or use `Batch.pad`.
@@ -120,122 +113,32 @@ class Tokenizer(TokenizerBase):
             training.train(corpus, model, vocab_size, specials, lowercase, min_count, progress)
         )
 
-    def encode(
-        self,
-        text: str,
-        pair: str | None = None,
-        add_special_tokens: bool = True,
-        max_length: int | None = None,
-        parse_special: bool | None = None,
-    ) -> Encoding:
-        """The tokens of one text, or of two, with their places.
+    def add_tokens(self, tokens: Iterable[str | AddedToken], special: bool = False) -> Tokenizer:
+        """A tokenizer with more tokens that are cut out of texts; this one stays as it is.
+
+        Ids are those that the tokenizers library gives: a token that exists keeps its own, with the
+        new options; the others follow the highest.
 
         Parameters
         ----------
-        text, pair
-            Strings.
-        add_special_tokens
-            Put the model's own round the text, such as [CLS] and [SEP].
-        max_length
-            Cut to this many tokens, special ones included; of a pair the longer text first.
-        parse_special
-            Whether special tokens written in a text are read as such, which is not for texts that
-            strangers write. None: as in the library the file belongs to: always, but in tiktoken's
-            format with `add_special_tokens`.
-        """
-        special = self._parses_special(parse_special, add_special_tokens)
-        texts = [_check_text(t) for t in (text, pair) if t is not None]
-        parts = [self._kernel.encode(t, special) for t in texts]
-        template = self._template(pair is not None, add_special_tokens)
-        room = NO_LIMIT if max_length is None else max_length - special_count(template)
-        if room < 0:
-            raise ValueError(
-                f"Tokenizer.encode: max_length={max_length} leaves no room for the "
-                f"{special_count(template)} special tokens"
-            )
-        lengths = shares([len(part[0]) for part in parts], room)
-        keep_end = self._spec.keep_end
-        kept = [cut(part, n, keep_end) for part, n in zip(parts, lengths, strict=True)]
-        return assemble(template, kept, self._tokens, self._spec.trim)
+        tokens
+            Strings, or `AddedToken`s with options of their own, whose ids are not looked at.
+        special
+            For strings: whether decoding can leave them out. Others are looked for in normalized
+            texts.
 
-    def encode_batch(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        add_special_tokens: bool = True,
-        num_threads: int | None = None,
-        max_length: int | None = None,
-        parse_special: bool | None = None,
-    ) -> Batch:
-        """The ids of many texts, computed on several threads.
-
-        Parameters
-        ----------
-        texts, pairs
-            Strings; `pairs` as many as `texts`.
-        add_special_tokens, max_length, parse_special
-            As in `encode`.
-        num_threads
-            None: as many as `lowbit.set_num_threads` allows.
-        """
-        texts = _as_list("texts", texts)
-        if pairs is None:
-            special = self._parses_special(parse_special, add_special_tokens)
-            ids, indptr = self._ragged(texts, add_special_tokens, num_threads, max_length, special)
-            types = batch_types(self._template(False, add_special_tokens), indptr)
-            return Batch(ids, indptr, types, self.pad_id)
-        pairs = _as_list("pairs", pairs)
-        if len(pairs) != len(texts):
-            raise ValueError(f"Tokenizer.encode_batch: {len(texts)} texts but {len(pairs)} pairs")
-        both = [
-            self.encode(a, b, add_special_tokens, max_length, parse_special)
-            for a, b in zip(texts, pairs, strict=True)
-        ]
-        indptr = np.concatenate([[0], np.cumsum([len(e) for e in both])]).astype(np.int64)
-        empty = np.zeros(0, np.int32)
-        ids = np.concatenate([empty, *(e.ids for e in both)])
-        types = np.concatenate([empty, *(e.type_ids for e in both)])
-        return Batch(ids, indptr, types, self.pad_id)
-
-    def _ragged(
-        self,
-        texts: list[str],
-        add_special_tokens: bool,
-        num_threads: int | None,
-        max_length: int | None,
-        special: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        template = self._template(False, add_special_tokens)
-        place = next(i for i, slot in enumerate(template) if slot.text == "A")
-        before = [id for slot in template[:place] for id in slot.ids]
-        after = [id for slot in template[place + 1 :] for id in slot.ids]
-        limit = NO_LIMIT if max_length is None else int(max_length)
-        threads = _core.get_num_threads()
-        if num_threads is not None and num_threads != threads:
-            _core.set_num_threads(num_threads)
-        try:
-            return self._kernel.encode_batch(
-                texts, before, after, limit, self._spec.keep_end, special
-            )
-        finally:
-            if num_threads is not None and num_threads != threads:
-                _core.set_num_threads(threads)
-
-    def _parses_special(self, asked: bool | None, add_special_tokens: bool) -> bool:
-        if asked is None:
-            return add_special_tokens or not self._spec.asks_for_special
-        return asked
-
-    def count(self, text: str, parse_special: bool | None = None) -> int:
-        """How many tokens a text has, without those of the template and without making them.
+        Raises
+        ------
+        ValueError
+            If the next id belongs to another token, in a vocabulary with gaps.
 
         Examples
         --------
-        >>> Tokenizer.train(["low bit"], model="word").count("low bit, low rank")
-        5
+        >>> tok = Tokenizer.train(["low bit"], model="word").add_tokens(["<user>"])
+        >>> tok.encode("<user>low").tokens
+        ['<user>', 'low']
         """
-        special = self._parses_special(parse_special, add_special_tokens=False)
-        return self._kernel.count(_check_text(text), special)
+        return self._with_spec(with_added_tokens(self._spec, tokens, special))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a tokenizer.json that the tokenizers library reads with equal results.
@@ -252,21 +155,3 @@ class Tokenizer(TokenizerBase):
         from lowbit.files.tokenizer_json import write_tokenizer
 
         write_tokenizer(Path(path), self._spec)
-
-    def _template(self, pair: bool, add_special_tokens: bool) -> tuple[Slot, ...]:
-        template = self._spec.pair if pair else self._spec.single
-        if add_special_tokens:
-            return template
-        return tuple(slot for slot in template if slot.text)
-
-
-def _check_text(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"Tokenizer.encode: the text is a {type(text).__name__}; pass a string")
-    return text
-
-
-def _as_list(argument: str, texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise TypeError(f"Tokenizer.encode_batch: {argument} is one string; pass a list of strings")
-    return list(texts)
