@@ -1,12 +1,13 @@
 """The encode API beside the tokenizers library: saved files, truncation, padding, added tokens."""
 
+import base64
 import json
 import random
 from pathlib import Path
 
 import pytest
 
-from lowbit.tokenizers import AddedToken, Encoding, Tokenizer
+from lowbit.tokenizers import AddedToken, Encoding, Tokenizer, patterns
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -256,3 +257,36 @@ def test_special_tokens_that_are_normalized_can_be_text(tmp_path):
         for text in ("b <s>a c", "<S>a> a>", "x<s>aa>"):
             got = wider.encode(text, parse_special=special)
             assert got.ids.tolist() == theirs.encode(text).ids, text
+
+
+# Special tokens by call
+
+
+def test_policies_of_tiktoken(shared_data):
+    tiktoken = pytest.importorskip("tiktoken")
+    file = shared_data / "tokenizers/cl100k/cl100k_base.tiktoken"
+    ours = Tokenizer.from_file(file)
+    names = {token.content: token.id for token in ours.spec.added}
+    pairs = [line.split() for line in file.read_bytes().splitlines()]
+    theirs = tiktoken.Encoding(
+        "cl100k",
+        pat_str=patterns.CL100K,
+        mergeable_ranks={base64.b64decode(token): int(rank) for token, rank in pairs},
+        special_tokens=names,
+    )
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(500):
+        pieces = rng.choices([*names, "low", "<|", "endof", " text|>", "\n", "12"], k=4)
+        text, allowed = "".join(pieces), set(rng.sample(list(names), rng.randint(0, 4)))
+        expected = theirs.encode(text, allowed_special=allowed, disallowed_special=())
+        assert ours.encode(text, parse_special=allowed).ids.tolist() == expected, text
+        try:
+            theirs.encode(text, allowed_special=allowed)
+        except ValueError:
+            refused += 1
+            with pytest.raises(ValueError, match="which disallow refuses"):
+                ours.encode(text, parse_special=allowed, disallow=True)
+        else:
+            ours.encode(text, parse_special=allowed, disallow=True)
+    assert 100 < refused < 500
