@@ -165,6 +165,16 @@ def test_a_token_that_exists_keeps_its_id_and_takes_the_options(bpe):
     assert new.spec.added[-1] == AddedToken("<user>", bpe.vocab_size)
 
 
+def test_tokens_of_sentencepiece_models_are_found_inside_texts(shared_data):
+    for name in ("llama2/tokenizer.model", "t5-nai/nai-t5.model"):
+        tok = Tokenizer.from_file(shared_data / "tokenizers" / name)
+        new = tok.add_tokens(["<user>"])
+        encoding = new.encode("Hello<user> there", add_special_tokens=False)
+        plain = [tok.encode(t, add_special_tokens=False).tokens for t in ("Hello", " there")]
+        assert encoding.tokens == [*plain[0], "<user>", *plain[1]]
+        assert new.decode(encoding.ids).replace(" ", "") == "Hello<user>there"
+
+
 def test_many_tokens_at_once(bpe):
     names = [f"<tok{i}>" for i in range(10_000)]
     new = bpe.add_tokens(names)

@@ -50,6 +50,9 @@ def with_added_tokens(
     """A spec with more added tokens; see `Tokenizer.add_tokens`."""
     if isinstance(tokens, str):
         raise TypeError("Tokenizer.add_tokens: tokens is one string; pass a list of strings")
+    # Sentencepiece's normalizer puts a space before a text, also before the text of a token.
+    sentencepiece = any(step.type == "SentencePiece" for step in spec.normalizers)
+    normalized = not special and not sentencepiece
     asked: dict[str, AddedToken | None] = {}
     for token in tokens:
         if isinstance(token, str):
@@ -73,7 +76,7 @@ def with_added_tokens(
             )
     kept = {token.content: token for token in spec.added}
     new = {
-        content: AddedToken(content, ids[content], special, normalized=not special)
+        content: AddedToken(content, ids[content], special, normalized=normalized)
         if token is None
         else replace(token, id=ids[content])
         for content, token in asked.items()

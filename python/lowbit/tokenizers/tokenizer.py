@@ -125,7 +125,7 @@ class Tokenizer(TokenizerEncodes):
             Strings, or `AddedToken`s with options of their own, whose ids are not looked at.
         special
             For strings: whether decoding can leave them out. Others are looked for in normalized
-            texts.
+            texts, but in those of sentencepiece's models.
 
         Raises
         ------
