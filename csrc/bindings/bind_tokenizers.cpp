@@ -66,6 +66,9 @@ std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalize
   Pipeline pipeline{make_steps(normalizers, make_normalizer),
                     make_steps(pre_tokenizers, make_pre_tokenizer), nullptr};
   if (!cut.is_none()) pipeline.cut = make_pre_tokenizer(py::cast<py::dict>(cut));
+  for (const py::handle step : normalizers)
+    if (option<std::string>(py::cast<py::dict>(step), "type") == "SentencePiece")
+      pipeline.normalizes_added = false;
   return std::make_unique<Tokenizer>(make_model(model), read_added(added), std::move(pipeline));
 }
 

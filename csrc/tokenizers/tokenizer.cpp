@@ -158,7 +158,8 @@ void Tokenizer::set_added(const std::vector<AddedToken>& added) {
       raw.push_back(token);
       continue;
     }
-    std::string content = normalize(token.content);
+    std::string content =
+        pipeline_->normalizes_added ? normalize(token.content) : token.content;
     if (content.empty()) continue;
     normalized.push_back(token);
     normalized.back().content = std::move(content);

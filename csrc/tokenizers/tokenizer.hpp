@@ -42,6 +42,9 @@ struct Pipeline {
   Steps normalizers, pre_tokenizers;
   // Cuts pieces further where the model joins nothing; words are numbered without it.
   std::unique_ptr<const Step> cut;
+  // Whether added tokens that are looked for in the normalized text are normalized themselves;
+  // sentencepiece's normalizer puts a space before every text and leaves such tokens alone.
+  bool normalizes_added = true;
 };
 
 class Tokenizer {

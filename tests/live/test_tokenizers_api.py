@@ -290,3 +290,26 @@ def test_policies_of_tiktoken(shared_data):
         else:
             ours.encode(text, parse_special=allowed, disallow=True)
     assert 100 < refused < 500
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_symbols_that_users_of_sentencepiece_defined(kind, shared_data, tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(shared_data / "corpora/botchan.txt"),
+        model_prefix=str(tmp_path / kind),
+        vocab_size=1000,
+        model_type=kind,
+        user_defined_symbols=["<u>", "foo", "<user name>"],
+        minloglevel=2,
+    )
+    file = tmp_path / f"{kind}.model"
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    ours = Tokenizer.from_file(file)
+    rng = random.Random(0)
+    pieces = ["<u>", "foo", "<user name>", " ", "  ", "the", "<", "f", "o", "\n", "\u00e9", "Red"]
+    for _ in range(300):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 7)))
+        ids = ours.encode(text, add_special_tokens=False).ids.tolist()
+        assert ids == theirs.encode(text), text
+        assert ours.decode(ids) == theirs.decode(ids), text
