@@ -32,6 +32,8 @@ class Console:
     ----------
     checkpoint : str or None
         Folder of the last whole checkpoint, for whoever interrupts.
+    unfinished : str
+        What is to be said instead where there is none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Console:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
         self.checkpoint: str | None = None
+        self.unfinished = "no checkpoint had been written"
         self._progress: Progress | None = None
 
     def say(self, text: str = "") -> None:
@@ -84,7 +87,7 @@ class Console:
     def checkpoint_note(self) -> str:
         """What an interrupted run leaves behind."""
         if self.checkpoint is None:
-            return "no checkpoint had been written"
+            return self.unfinished
         return f"a valid checkpoint is in {one_line(self.checkpoint)}"
 
     def _print(self, text: str, stream: TextIO) -> None:
@@ -134,6 +137,11 @@ class Progress:
 
     def __exit__(self, *_exception: object) -> None:
         self.clear()
+
+    def begin(self, label: str) -> None:
+        """Go over to another piece of work."""
+        self.label = label
+        self._begin = self._last = self.clock()
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` is done; most calls return at once.
@@ -246,9 +254,11 @@ def clock_time(seconds: float) -> str:
 
     Examples
     --------
-    >>> clock_time(7.2), clock_time(150)
-    ('7 s', '2 min 30 s')
+    >>> clock_time(0.254), clock_time(7.2), clock_time(150)
+    ('0.25 s', '7 s', '2 min 30 s')
     """
+    if 0 < seconds < 0.95:
+        return f"{seconds:.2f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -14,6 +14,7 @@ from lowbit.cli.arguments import embeddings_format
 from lowbit.cli.console import Console, table
 from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
+from lowbit.cli.outputs import check_output
 from lowbit.cli.task import find_model
 from lowbit.errors import FileFormatError
 from lowbit.files import read_texts, replace_file
@@ -25,7 +26,7 @@ OUTPUTS = (".npy", ".jsonl")
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read, embed, write; returns the exit code."""
     if args.output is not None:
-        _check_output(Path(args.output))
+        check_output("embed", args.output, OUTPUTS)
     texts = _read(args)
     name, folder = find_model(args)
     encoder = Encoder.from_pretrained(
@@ -69,14 +70,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
         }
     )
     return OK
-
-
-def _check_output(path: Path) -> None:
-    """Before any work: a wrong name should not cost the time of embedding a large file."""
-    if path.suffix not in OUTPUTS:
-        raise ValueError(f"embed: --output must end in .npy or .jsonl; got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"embed: the folder of --output {str(path)!r} does not exist")
 
 
 def _read(args: argparse.Namespace) -> list[str]:

@@ -24,6 +24,10 @@ OPTION_NAMES = {
     "allow_empty=True": "--allow-empty",
     "text_column": "--text-column",
     "label_column": "--label-column",
+    "pattern=,": "--pattern,",
+    'pattern="': '--pattern "',
+    "vocab_size": "--vocab-size",
+    "special_tokens": "--special-tokens",
 }
 
 
@@ -54,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_num_threads(args.threads)
         with _warnings_on(console):
             # Imported when it is chosen, so that `--help` and `doctor` start at once.
-            command = importlib.import_module(f"lowbit.cli.{args.command}")
+            name = args.command.replace("-", "_")
+            command = importlib.import_module(f"lowbit.cli.{name}")
             code = command.run(args, console)
             sys.stdout.flush()
             return code

@@ -1,4 +1,4 @@
-"""Where `demo` and `finetune` put their results: a folder checked before, files written whole."""
+"""Where commands put their results: checked before any work, written whole."""
 
 from __future__ import annotations
 
@@ -29,6 +29,29 @@ def prepare_folder(path: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "nothing may be written into --out", path)
     return folder
+
+
+def check_output(command: str, output: str, endings: tuple[str, ...]) -> Path:
+    """The path of `--output`, where a file with one of these endings may be written.
+
+    Raises
+    ------
+    ValueError
+        It ends in something else.
+    OSError
+        Nothing can be written there. Known now: a large file may take its time.
+    """
+    path = Path(output)
+    if endings and path.suffix not in endings:
+        rule = " or ".join(endings)
+        raise ValueError(f"{command}: --output must end in {rule}; got {output!r}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{command}: --output {output!r} is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{command}: the folder of --output {output!r} does not exist")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{command}: the folder of --output {output!r} cannot be written")
+    return path
 
 
 def finish(

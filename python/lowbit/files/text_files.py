@@ -72,12 +72,12 @@ def _lines(path: Path, batch_bytes: int) -> Iterator[tuple[Path, int, list[str]]
             pending.append(chunk[:cut] if cut else chunk)
             if cut:
                 data = b"".join(pending)
-                yield path, len(data), _split(_decode(data, path, done))
+                yield path, len(data), split_lines(_decode(data, path, done))
                 done += len(data)
                 pending = [chunk[cut:]]
         data = b"".join(pending)
         if data:
-            yield path, len(data), _split(_decode(data, path, done))
+            yield path, len(data), split_lines(_decode(data, path, done))
 
 
 def _decode(data: bytes, path: Path, start: int) -> str:
@@ -89,7 +89,15 @@ def _decode(data: bytes, path: Path, start: int) -> str:
         ) from None
 
 
-def _split(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
+    """Lines without their ends, which are newlines or carriage returns and newlines.
+
+    Examples
+    --------
+    >>> split_lines("a\\r\\n\\nb")
+    ['a', '', 'b']
+    """
+    # Not splitlines(): it would also break a line at the rarer Unicode separators.
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

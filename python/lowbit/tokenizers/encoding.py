@@ -99,6 +99,12 @@ class Encoding:
         shown = " ".join(self.tokens[:12]) + (" ..." if len(self) > 12 else "")
         return f"Encoding({len(self)} tokens: {shown})"
 
+    def _repr_html_(self) -> str:
+        from lowbit.tokenizers.pieces import token_pieces
+        from lowbit.tokenizers.view import TokenView
+
+        return TokenView(token_pieces(self))._repr_html_()
+
 
 @dataclass(frozen=True)
 class Batch:

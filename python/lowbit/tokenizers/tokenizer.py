@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lowbit.errors import FileFormatError
@@ -11,6 +11,7 @@ from lowbit.tokenizers import training
 from lowbit.tokenizers.encoder import TokenizerEncodes
 from lowbit.tokenizers.numbering import with_added_tokens
 from lowbit.tokenizers.spec import AddedToken
+from lowbit.tokenizers.view import TokenView, view
 
 
 class Tokenizer(TokenizerEncodes):
@@ -70,7 +71,7 @@ class Tokenizer(TokenizerEncodes):
         special_tokens: Sequence[str] | None = None,
         lowercase: bool | None = None,
         min_count: int = 1,
-        progress: bool = False,
+        progress: bool | Callable[[str, int, int], None] = False,
     ) -> Tokenizer:
         """Make a vocabulary from a corpus; the same corpus always gives the same one.
 
@@ -95,7 +96,8 @@ class Tokenizer(TokenizerEncodes):
         min_count
             Rarer words, or pairs of pieces, are left out.
         progress
-            Print how far it is to standard error now and then.
+            Print how far it is to standard error now and then; or a function that learning calls
+            with the name of a stage, how much of it is done, and of how much.
 
         Raises
         ------
@@ -139,6 +141,16 @@ class Tokenizer(TokenizerEncodes):
         ['<user>', 'low']
         """
         return self._with_spec(with_added_tokens(self._spec, tokens, special))
+
+    def show(self, text: str, add_special_tokens: bool = True) -> TokenView:
+        """A text with its tokens in colour, for notebooks and terminals.
+
+        Examples
+        --------
+        >>> Tokenizer.train(["low lower lowest"], model="bpe", vocab_size=260).show("lowest")
+        low|e|s|t
+        """
+        return view(self, self.encode(text, add_special_tokens=add_special_tokens), text)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a tokenizer.json that the tokenizers library reads with equal results.

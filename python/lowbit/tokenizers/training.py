@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from lowbit.tokenizers.steps import BERT_SPECIALS, META, bert_normalizer, byte_l
 
 REPORT_EVERY = 100_000  # lines
 LINES_AT_ONCE = 1000
+Progress = bool | Callable[[str, int, int], None]
 DEFAULT_SIZE = 30_000  # of what has no natural size
 
 # Special tokens that a model has unless others are asked for; the first ids are theirs.
@@ -46,7 +47,7 @@ def train(
     special_tokens: list[str] | None,
     lowercase: bool | None,
     min_count: int,
-    progress: bool,
+    progress: Progress,
 ) -> TokenizerSpec:
     """Count, learn, number; see `Tokenizer.train`."""
     if model not in SPECIAL_TOKENS:
@@ -80,7 +81,7 @@ def _whole(
     special_tokens: list[str],
     lowercase: bool,
     min_count: int,
-    progress: bool,
+    progress: Progress,
 ) -> TokenizerSpec:
     """Words or characters, the most frequent first."""
     if not special_tokens:
@@ -107,7 +108,7 @@ def _whole(
 
 
 def _bpe(
-    corpus: object, vocab_size: int, special_tokens: list[str], min_count: int, progress: bool
+    corpus: object, vocab_size: int, special_tokens: list[str], min_count: int, progress: Progress
 ) -> TokenizerSpec:
     """Byte-level, as GPT-2: every byte is a token, so no text is unknown."""
     step = byte_level()
@@ -132,7 +133,7 @@ def _bpe(
 
 
 def _unigram(
-    corpus: object, vocab_size: int, special_tokens: list[str], lowercase: bool, progress: bool
+    corpus: object, vocab_size: int, special_tokens: list[str], lowercase: bool, progress: Progress
 ) -> TokenizerSpec:
     """The most likely pieces (Kudo, 2018), with a space as part of the word behind it."""
     if not special_tokens:
@@ -157,7 +158,7 @@ def _wordpiece(
     special_tokens: list[str],
     lowercase: bool,
     min_count: int,
-    progress: bool,
+    progress: Progress,
 ) -> TokenizerSpec:
     """Pieces of words, as BERT; [CLS] and [SEP], where they are, go round a text."""
     if "[UNK]" not in special_tokens:
@@ -205,7 +206,7 @@ def _chain(model: str, lowercase: bool) -> dict[str, tuple[Step, ...]]:
     }
 
 
-def _word_counts(corpus: object, spec: TokenizerSpec, progress: bool) -> _core.WordCounts:
+def _word_counts(corpus: object, spec: TokenizerSpec, progress: Progress) -> _core.WordCounts:
     splitter = _core.Tokenizer(**kernel_arguments(spec))
     counts = _core.WordCounts()
     for lines in _lines(corpus, progress):
@@ -215,23 +216,24 @@ def _word_counts(corpus: object, spec: TokenizerSpec, progress: bool) -> _core.W
     return counts
 
 
-def _reporter(progress: bool) -> object:
+def _reporter(progress: Progress) -> Callable[[str, int, int], None]:
     """What the trainers call now and then; it also lets Ctrl-C through."""
-    return lambda stage, done, total: (
-        progress
-        and print(
-            f"\r{stage}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr
-        )
-    )
+
+    def show(stage: str, done: int, total: int) -> None:
+        if progress:
+            end = "\n" if done == total else ""
+            print(f"\r{stage}: {done} of {total}", end=end, file=sys.stderr)
+
+    return progress if callable(progress) else show
 
 
-def _lines(corpus: object, progress: bool) -> Iterator[list[str]]:
+def _lines(corpus: object, progress: Progress) -> Iterator[list[str]]:
     """The lines of the corpus, some at a time."""
     read, source = 0, _each_line(corpus)
     while lines := list(islice(source, LINES_AT_ONCE)):
         yield lines
         read += len(lines)
-        if progress and read % REPORT_EVERY == 0:
+        if progress is True and read % REPORT_EVERY == 0:
             print(f"{read} lines", file=sys.stderr)
 
 
