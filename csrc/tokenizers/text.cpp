@@ -1,11 +1,23 @@
 #include "tokenizers/text.hpp"
 
+#include <algorithm>
+#include <limits>
+
+#include "core/error.hpp"
 #include "tokenizers/unicode.hpp"
 
 namespace lowbit::tokenizers {
+namespace {
+
+// A character becomes 18 at most in Unicode's forms; the rest is for what is put before a text.
+constexpr size_t kGrowth = 256, kExtra = 1 << 20;
+
+}  // namespace
 
 void Text::reset(std::string_view original, uint32_t shift, bool tracked) {
   bytes_ = original;
+  longest_ = std::min<size_t>(kGrowth * original.size() + kExtra,
+                              std::numeric_limits<uint32_t>::max());
   shift_ = shift;
   tracked_ = tracked;
   const auto size = static_cast<uint32_t>(original.size());
@@ -23,6 +35,7 @@ void Text::reset(std::string_view original, uint32_t shift, bool tracked) {
 void Text::reset(const Text& other, Span stretch) {
   storage_ = other.bytes(stretch);
   bytes_ = storage_;
+  longest_ = other.longest_;
   shift_ = other.shift_ + stretch.begin;
   tracked_ = other.tracked_;
   pieces.assign(1, {0, stretch.end - stretch.begin});
@@ -56,6 +69,8 @@ void Rewrite::keep(Span from) {
 }
 
 void Rewrite::put(std::string_view bytes, Span from) {
+  check(text_.spare_.size() + bytes.size() <= text_.longest_, "Tokenizer: the file's steps make ",
+        "more than ", text_.longest_, " bytes of a text; is the file broken?");
   text_.spare_ += bytes;
   if (!text_.tracked_) return;
   const Span origin = text_.origin(from);

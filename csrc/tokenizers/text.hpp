@@ -36,6 +36,7 @@ class Text {
   std::string_view bytes_;
   std::string storage_, spare_;
   uint32_t shift_ = 0;
+  size_t longest_ = 0;  // bytes that steps may make of it
   bool tracked_ = false;
   std::vector<uint32_t> begins_, ends_, spare_begins_, spare_ends_;  // by byte, when tracked
 };
@@ -47,7 +48,8 @@ class Rewrite {
 
   // Bytes as they are.
   void keep(Span from);
-  // New bytes that all stand for the bytes `from`; nothing where that is empty.
+  // New bytes that all stand for the bytes `from`; nothing where that is empty. ArgumentError when
+  // the text becomes longer than any tokenizer makes it, as files of strangers may ask for.
   void put(std::string_view bytes, Span from);
   // Room for bytes that a step writes itself, when the text is not tracked, and how many it wrote.
   char* room(size_t most);

@@ -36,6 +36,7 @@ def read_tokenizer(
 
 def _read(path: Path, pattern: str | None, special_tokens: dict[str, int] | None) -> TokenizerSpec:
     from lowbit.files import (
+        gguf_tokenizer,
         sentencepiece_tokenizer,
         tiktoken_ranks,
         tokenizer_json,
@@ -51,7 +52,7 @@ def _read(path: Path, pattern: str | None, special_tokens: dict[str, int] | None
     if path.suffix == ".model":
         return sentencepiece_tokenizer.read_sentencepiece(path)
     if path.suffix == ".gguf":
-        raise FileFormatError(f"{path}: vocabularies in GGUF files are not supported yet")
+        return gguf_tokenizer.read_gguf(path)
     if path.suffix == ".txt":
         return vocabulary_files.read_vocab_txt(path)
     if path.name.endswith("vocab.json"):
