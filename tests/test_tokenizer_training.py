@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from lowbit.tokenizers import Tokenizer
@@ -58,6 +59,22 @@ def test_training_is_repeatable_and_saved(model, tmp_path):
     again = Tokenizer.from_file(tmp_path / "tokenizer.json")
     for text in ("lowest newer", "unseen \u4e2d\U0001f600", ""):
         assert again.encode(text).ids.tolist() == one.encode(text).ids.tolist()
+
+
+@pytest.mark.parametrize("model", ["bpe", "wordpiece", "unigram"])
+def test_the_same_vocabulary_for_any_number_of_threads(model, same_bits):
+    rng = np.random.default_rng(0)
+    letters = np.array(list("abcdefgh"))
+    words = ["".join(letters[rng.integers(0, 8, n)]) for n in rng.integers(1, 40, 3000)]
+    lines = [" ".join(words[i : i + 10]) for i in range(0, len(words), 10)] * 2
+
+    def train():
+        spec = Tokenizer.train(lines, model=model, vocab_size=600).spec
+        scores = [score for _, score in spec.model.pieces] if model == "unigram" else []
+        tokens = "\n".join(spec.tokens_by_id().values())
+        return [np.frombuffer(tokens.encode(), np.uint8), np.array(scores)]
+
+    same_bits(train)
 
 
 def test_bytes_spell_every_text():

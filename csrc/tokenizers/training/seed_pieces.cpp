@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numeric>
 #include <unordered_map>
 
 #include "core/error.hpp"
+#include "core/threads.hpp"
 #include "tokenizers/training/packed_character.hpp"
 
 namespace lowbit::tokenizers {
@@ -22,11 +24,19 @@ class SuffixSorter {
         width_(std::min<uint32_t>(63 / bits_, max_length)) {}
 
   std::vector<uint32_t> sort() const {
-    std::vector<Suffix> suffixes;
-    suffixes.reserve(text_.symbols.size());
-    for (const PieceText::Segment& segment : text_.segments)
-      for (uint32_t at = segment.begin; at < segment.end; ++at) suffixes.push_back({0, at});
-    sort(suffixes.data(), suffixes.data() + suffixes.size(), 0);
+    // By their first characters, and then each of these by itself.
+    std::vector<size_t> begin(text_.characters.size() + 1);
+    for (const uint32_t symbol : text_.symbols)
+      if (symbol != PieceText::kBoundary) ++begin[symbol + 1];
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    std::vector<Suffix> suffixes(begin.back());
+    std::vector<size_t> next = begin;
+    for (uint32_t at = 0; at < text_.symbols.size(); ++at)
+      if (const uint32_t symbol = text_.symbols[at]; symbol != PieceText::kBoundary)
+        suffixes[next[symbol]++] = {0, at};
+    parallel_for(static_cast<int64_t>(text_.characters.size()), 1, [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) sort(suffixes.data() + begin[i], suffixes.data() + begin[i + 1], 0);
+    });
     std::vector<uint32_t> order;
     order.reserve(suffixes.size());
     for (const Suffix& suffix : suffixes) order.push_back(suffix.place);
@@ -73,31 +83,37 @@ class SuffixSorter {
   const uint32_t bits_, width_;
 };
 
+// For each suffix in an order, how often those before it occur.
+std::vector<int64_t> sum_counts(const PieceText& text, const std::vector<uint32_t>& order) {
+  std::vector<int64_t> count_at(text.symbols.size()), sums(order.size() + 1);
+  for (const PieceText::Segment& segment : text.segments)
+    std::fill(&count_at[segment.begin], &count_at[segment.end], segment.count);
+  for (size_t i = 0; i < order.size(); ++i) sums[i + 1] = sums[i] + count_at[order[i]];
+  return sums;
+}
+
+std::vector<SeedPiece> find_characters(const PieceText& text, const std::vector<uint32_t>& order,
+                                       const std::vector<int64_t>& counts_before) {
+  std::vector<SeedPiece> pieces;
+  for (uint32_t begin = 0, end; begin < order.size(); begin = end) {
+    const uint32_t symbol = text.symbols[order[begin]];
+    for (end = begin; end < order.size() && text.symbols[order[end]] == symbol;) ++end;
+    pieces.push_back({begin, end, 1, counts_before[end] - counts_before[begin]});
+  }
+  return pieces;
+}
+
 // Walks over the substrings that share a set of occurrences, as the nodes of a suffix tree do.
 class RepeatFinder {
  public:
-  RepeatFinder(const PieceText& text, const std::vector<uint32_t>& order, uint32_t max_length)
-      : text_(text), order_(order), max_length_(max_length), counts_before_(order.size() + 1) {
-    std::vector<int64_t> count_at(text.symbols.size());
-    for (const PieceText::Segment& segment : text.segments)
-      std::fill(&count_at[segment.begin], &count_at[segment.end], segment.count);
-    for (size_t i = 0; i < order.size(); ++i)
-      counts_before_[i + 1] = counts_before_[i] + count_at[order[i]];
-  }
+  RepeatFinder(const PieceText& text, const std::vector<uint32_t>& order,
+               const std::vector<int64_t>& counts_before, uint32_t max_length)
+      : text_(text), order_(order), counts_before_(counts_before), max_length_(max_length) {}
 
-  std::vector<SeedPiece> find_characters() const {
-    std::vector<SeedPiece> pieces;
-    for (uint32_t begin = 0, end; begin < order_.size(); begin = end) {
-      const uint32_t symbol = text_.symbols[order_[begin]];
-      for (end = begin; end < order_.size() && text_.symbols[order_[end]] == symbol;) ++end;
-      pieces.push_back({begin, end, 1, counts_before_[end] - counts_before_[begin]});
-    }
-    return pieces;
-  }
-
-  std::vector<SeedPiece> find_repeats() {
-    for (uint32_t i = 0; i < order_.size(); ++i) {
-      const uint32_t shared = i == 0 ? 0 : shared_length(order_[i - 1], order_[i]);
+  // Of the suffixes from `first` to before `last`, which share no character with others.
+  std::vector<SeedPiece> find_repeats(uint32_t first, uint32_t last) {
+    for (uint32_t i = first; i < last; ++i) {
+      const uint32_t shared = i == first ? 0 : shared_length(order_[i - 1], order_[i]);
       close_longer_than(shared, i);
       const uint32_t before = text_.symbols[order_[i] - 1];
       const uint32_t left = before == PieceText::kBoundary ? kMixed : before;
@@ -108,7 +124,7 @@ class RepeatFinder {
         open_.back().left = kMixed;
       }
     }
-    close_longer_than(0, static_cast<uint32_t>(order_.size()));
+    close_longer_than(0, last);
     return std::move(repeats_);
   }
 
@@ -151,9 +167,9 @@ class RepeatFinder {
 
   const PieceText& text_;
   const std::vector<uint32_t>& order_;
+  const std::vector<int64_t>& counts_before_;
   const uint32_t max_length_;
-  std::vector<int64_t> counts_before_;  // of the suffixes before one in the order
-  std::vector<Open> open_;              // from short to long, each a prefix of the next
+  std::vector<Open> open_;  // from short to long, each a prefix of the next
   std::vector<SeedPiece> repeats_;
 };
 
@@ -226,9 +242,16 @@ SeedPieces find_seed_pieces(const PieceText& text, int64_t limit, int64_t max_le
   const auto length = static_cast<uint32_t>(max_length);
   SeedPieces seeds;
   seeds.order = SuffixSorter(text, length).sort();
-  RepeatFinder finder(text, seeds.order, length);
-  seeds.pieces = finder.find_characters();
-  std::vector<SeedPiece> repeats = finder.find_repeats();
+  const std::vector<int64_t> counts_before = sum_counts(text, seeds.order);
+  seeds.pieces = find_characters(text, seeds.order, counts_before);
+  std::vector<std::vector<SeedPiece>> found(seeds.pieces.size());  // by first character
+  parallel_for(static_cast<int64_t>(found.size()), 1, [&](int64_t i, int64_t end) {
+    for (; i < end; ++i)
+      found[i] = RepeatFinder(text, seeds.order, counts_before, length)
+                     .find_repeats(seeds.pieces[i].begin, seeds.pieces[i].end);
+  });
+  std::vector<SeedPiece> repeats;
+  for (const auto& some : found) repeats.insert(repeats.end(), some.begin(), some.end());
   const auto covers_more = [](const SeedPiece& a, const SeedPiece& b) {
     const double x = static_cast<double>(a.count) * a.length;
     const double y = static_cast<double>(b.count) * b.length;

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "core/error.hpp"
+#include "core/threads.hpp"
 #include "tokenizers/training/piece_lattice.hpp"
 #include "tokenizers/training/seed_pieces.hpp"
 
@@ -55,6 +56,7 @@ class UnigramTrainer {
   void maximize();
   void prune(int64_t wanted);
   std::vector<double> losses() const;
+  double loss(size_t i, const std::vector<uint32_t>& cut, double total) const;
   void keep(const std::vector<uint32_t>& kept);
 
   std::string spell(const Piece& piece) const;
@@ -81,16 +83,21 @@ UnigramTrainer::UnigramTrainer(const PieceText& text, const SeedPieces& seeds,
 }
 
 // Expected counts become scores. The digamma function instead of the logarithm is what a sparse
-// prior on the pieces makes of them: rare pieces lose (Liang and Klein, 2007).
+// prior on the pieces makes of them: rare pieces lose (Liang and Klein, 2007), the rarest leave.
 void UnigramTrainer::maximize() {
   double total = 0;
   for (size_t i = 0; i < pieces_.size(); ++i) {
     if (i < characters_) expected_[i] = std::max(expected_[i], kLeastExpected);
     if (expected_[i] >= kLeastExpected) total += expected_[i];
   }
-  for (size_t i = 0; i < pieces_.size(); ++i)
-    scores_[i] = expected_[i] >= kLeastExpected ? digamma(expected_[i]) - digamma(total)
-                                                : kMinusInfinity;
+  const double all = digamma(total);
+  std::vector<uint32_t> kept;
+  for (uint32_t i = 0; i < pieces_.size(); ++i) {
+    if (expected_[i] < kLeastExpected) continue;
+    scores_[i] = digamma(expected_[i]) - all;
+    kept.push_back(i);
+  }
+  if (kept.size() < pieces_.size()) keep(kept);
 }
 
 // What the log likelihood of the corpus loses, per token, when occurrences of a piece are cut into
@@ -98,21 +105,29 @@ void UnigramTrainer::maximize() {
 std::vector<double> UnigramTrainer::losses() const {
   const double total = std::accumulate(expected_.begin(), expected_.end(), 0.0);
   std::vector<double> losses(pieces_.size(), -1.0);
-  std::vector<uint32_t> cut;
-  for (size_t i = 0; i < pieces_.size(); ++i) {
-    if (i < characters_) losses[i] = -kMinusInfinity;
-    if (i < characters_ || scores_[i] == kMinusInfinity) continue;
-    lattice_.best_cut(pieces_[i].place, pieces_[i].length, scores_, cut);
-    double score = 0;
-    for (const uint32_t piece : cut) score += scores_[piece];
-    if (score >= scores_[i]) continue;
-    const double count = expected_[i];
-    const double new_total = std::log(total + count * (static_cast<double>(cut.size()) - 1));
-    double rest = 0;
-    for (const uint32_t piece : cut) rest += std::log(expected_[piece] + count) - new_total;
-    losses[i] = count / total * (std::log(count / total) - rest);
-  }
+  const auto pieces = static_cast<int64_t>(pieces_.size());
+  parallel_for(pieces, 1024, [&](int64_t begin, int64_t end) {
+    std::vector<uint32_t> cut;
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      if (i < characters_) losses[i] = -kMinusInfinity;
+      if (i < characters_) continue;
+      lattice_.best_cut(pieces_[i].place, pieces_[i].length, scores_, cut);
+      losses[i] = loss(i, cut, total);
+    }
+  });
   return losses;
+}
+
+// Of one piece, when it is cut so; `total` is the number of all tokens.
+double UnigramTrainer::loss(size_t i, const std::vector<uint32_t>& cut, double total) const {
+  double score = 0;
+  for (const uint32_t piece : cut) score += scores_[piece];
+  if (score >= scores_[i]) return -1;
+  const double count = expected_[i];
+  const double new_total = std::log(total + count * (static_cast<double>(cut.size()) - 1));
+  double rest = 0;
+  for (const uint32_t piece : cut) rest += std::log(expected_[piece] + count) - new_total;
+  return count / total * (std::log(count / total) - rest);
 }
 
 void UnigramTrainer::prune(int64_t wanted) {
@@ -139,9 +154,11 @@ void UnigramTrainer::keep(const std::vector<uint32_t>& kept) {
     numbers[kept[i]] = i;
     pieces_[i] = pieces_[kept[i]];
     scores_[i] = scores_[kept[i]];
+    expected_[i] = expected_[kept[i]];
   }
   pieces_.resize(kept.size());
   scores_.resize(kept.size());
+  expected_.resize(kept.size());
   lattice_.renumber(numbers);
 }
 
@@ -175,7 +192,7 @@ std::vector<ScoredPiece> UnigramTrainer::best_pieces(
   });
   std::vector<ScoredPiece> best;
   for (const uint32_t i : order) {
-    if (static_cast<int64_t>(best.size()) == wanted || scores_[i] == kMinusInfinity) break;
+    if (static_cast<int64_t>(best.size()) == wanted) break;
     ScoredPiece piece{spell(pieces_[i]), scores_[i]};
     if (!taken.contains(piece.text)) best.push_back(std::move(piece));
   }
@@ -189,8 +206,8 @@ void check_options(const UnigramTrainerOptions& options) {
   const char* const caller = "UnigramTrainer";
   check(options.vocab_size >= 1 && options.vocab_size <= INT32_MAX, caller, ": vocab_size is ",
         options.vocab_size, "; it is 1 to 2,147,483,647");
-  check(options.seed_size >= 1, caller, ": seed_size is ", options.seed_size,
-        "; it is at least 1");
+  check(options.seed_size >= 1 && options.seed_size <= PieceLattice::kMostPieces / 2, caller,
+        ": seed_size is ", options.seed_size, "; it is 1 to ", PieceLattice::kMostPieces / 2);
   check(options.shrinking_factor > 0 && options.shrinking_factor < 1, caller,
         ": shrinking_factor is ", options.shrinking_factor, "; it is between 0 and 1");
   check(options.sub_iterations >= 1, caller, ": sub_iterations is ", options.sub_iterations,
