@@ -5,7 +5,7 @@
 The reference file holds the classes and mappings observed through the tokenizers library, whose
 Unicode tables are of other versions than Python's; decompositions are taken from `unicodedata`
 where the reference says that both agree, and from the reference where they differ. Which marks BERT
-strips is observed here, so the library has to be installed.
+strips and which are sorted is observed here, so the library has to be installed.
 """
 
 import json
@@ -39,6 +39,15 @@ def stripped_accents() -> set[int]:
     )
     points = (p for p in range(0x80, LIMIT) if not 0xD800 <= p < 0xE000)
     return {p for p in points if not normalizer.normalize_str(chr(p))}
+
+
+def sorted_marks() -> list[int]:
+    """Marks that the library puts into canonical order: those of an old Unicode."""
+    from tokenizers.normalizers import NFD
+
+    last = "\u0345"  # of the highest class
+    marks = (p for p in range(LIMIT) if unicodedata.combining(chr(p)))
+    return [p for p in marks if NFD().normalize_str("a" + last + chr(p)).endswith(last)]
 
 
 def decompositions(reference: dict) -> dict[int, str]:
@@ -141,7 +150,7 @@ def main(path: str) -> None:
     ]  # fmt: skip
     write_mapping(out, "Decomposed", nfd)
     write_mapping(out, "Lower", lower)
-    points = [p for p in range(LIMIT) if not 0xD800 <= p < 0xE000 and unicodedata.combining(chr(p))]
+    points = sorted_marks()
     out.append("inline constexpr uint32_t kCombiningPoints[] = {")
     out += [*wrapped(points), "};", "inline constexpr uint8_t kCombiningClass[] = {"]
     out += [*wrapped([unicodedata.combining(chr(p)) for p in points]), "};"]

@@ -62,13 +62,14 @@ std::vector<std::string_view> read_texts(const py::list& texts) {
 
 std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalizers,
                                 const py::list& pre_tokenizers, const py::object& cut,
-                                const py::list& added) {
+                                const py::list& added, int32_t unknown) {
   Pipeline pipeline{make_steps(normalizers, make_normalizer),
                     make_steps(pre_tokenizers, make_pre_tokenizer), nullptr};
   if (!cut.is_none()) pipeline.cut = make_pre_tokenizer(py::cast<py::dict>(cut));
   for (const py::handle step : normalizers)
     if (option<std::string>(py::cast<py::dict>(step), "type") == "SentencePiece")
       pipeline.normalizes_added = false;
+  pipeline.unknown = unknown;
   return std::make_unique<Tokenizer>(make_model(model), read_added(added), std::move(pipeline));
 }
 
@@ -78,7 +79,7 @@ py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::obje
   Located out;
   released([&] { out = tokenizer.encode(view, specials); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
-                        to_array(out.words));
+                        to_array(out.words), py::cast(out.unknown));
 }
 
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
@@ -126,7 +127,8 @@ py::str decode(const Decoder& decoder, const Array<int32_t>& ids, bool skip_spec
 
 void bind_tokenizers(py::module_& m) {
   py::class_<Tokenizer>(m, "Tokenizer")
-      .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "added"_a)
+      .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "added"_a,
+           "unknown"_a)
       .def("encode", &encode, "text"_a, "special"_a)
       .def(
           "normalize",

@@ -164,7 +164,10 @@ std::unique_ptr<const DecodeStep> make_decode_step(const py::dict& step) {
          return d::strip(option<std::string>(o, "content"), option<int64_t>(o, "start"),
                          option<int64_t>(o, "stop"));
        }},
-      {"ByteFallback", without_options(d::byte_fallback)},
+      {"ByteFallback", [](const Options&) { return d::byte_fallback(d::Broken::all); }},
+      {"SentencePieceBytes", [](const Options&) { return d::byte_fallback(d::Broken::some); }},
+      {"SentencePieceSpaces",
+       [](const Options& o) { return d::sentencepiece_spaces(option<bool>(o, "all")); }},
   };
   return make("decoder", kMakers, step);
 }

@@ -60,11 +60,22 @@ void clean_up(std::string& text) {
 
 }  // namespace
 
-void append_fallback(std::string_view bytes, std::string& out) {
+void append_fallback(std::string_view bytes, Broken broken, std::string& out) {
   if (is_utf8(bytes)) {
     out += bytes;
-  } else {
-    for (size_t i = 0; i < bytes.size(); ++i) out += "\xef\xbf\xbd";
+    return;
+  }
+  for (size_t i = 0; i < bytes.size();) {
+    size_t size = 1;
+    while (broken == Broken::some && size < 4 && !is_utf8(bytes.substr(i, size))) ++size;
+    const std::string_view character = bytes.substr(i, size);
+    if (broken == Broken::some && is_utf8(character)) {
+      out += character;
+      i += character.size();
+    } else {
+      out += "\xef\xbf\xbd";
+      ++i;
+    }
   }
 }
 
@@ -91,6 +102,31 @@ StepPointer metaspace(std::string replacement, bool removed_first) {
     replace_all(token, replacement, is_first && removed_first ? "" : " ");
   });
 }
+
+namespace {
+
+class SentencePieceSpaces final : public DecodeStep {
+ public:
+  explicit SentencePieceSpaces(bool all) : all_(all) {}
+  void apply(Tokens& tokens) const override {
+    for (std::string& token : tokens) {
+      if (&token == tokens.data() && token.starts_with(kMark)) token.erase(0, kMark.size());
+      replace_all(token, kMark, " ");
+    }
+  }
+  Reach reach() const override { return Reach::first; }
+  Lingers lingers() const override {
+    return all_ ? Lingers::while_nothing_left : Lingers::while_empty;
+  }
+
+ private:
+  static constexpr std::string_view kMark = "\xe2\x96\x81";
+  bool all_;
+};
+
+}  // namespace
+
+StepPointer sentencepiece_spaces(bool all) { return std::make_unique<SentencePieceSpaces>(all); }
 
 StepPointer bpe(std::string suffix) {
   return all([=](Tokens& tokens) {
@@ -129,7 +165,7 @@ void Join::apply(Tokens& tokens) const {
   Tokens out;
   std::string bytes;
   const auto flush = [&] {
-    if (!bytes.empty()) append_fallback(bytes, out.emplace_back());
+    if (!bytes.empty()) append_fallback(bytes, broken_, out.emplace_back());
     bytes.clear();
   };
   for (std::string& token : tokens) {
@@ -149,7 +185,7 @@ void Join::apply(Tokens& tokens) const {
   tokens.assign(1, joined);
 }
 
-StepPointer byte_fallback() { return std::make_unique<Join>(true); }
+StepPointer byte_fallback(Broken broken) { return std::make_unique<Join>(true, broken); }
 StepPointer fuse() { return std::make_unique<Join>(false); }
 
 }  // namespace lowbit::tokenizers::decoders

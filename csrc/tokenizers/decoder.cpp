@@ -1,5 +1,6 @@
 #include "tokenizers/decoder.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.hpp"
@@ -28,8 +29,10 @@ Decoder::Decoder(std::vector<std::string> tokens, const std::vector<int32_t>& id
 
 void Decoder::fold_steps(std::vector<std::string>& tokens) {
   size_t firsts = 0;
-  while (folded_ < steps_.size() && steps_[folded_]->reach() != Reach::others)
-    firsts += steps_[folded_++]->reach() == Reach::first;
+  for (; folded_ < steps_.size() && steps_[folded_]->reach() != Reach::others; ++folded_) {
+    firsts += steps_[folded_]->reach() == Reach::first;
+    lingers_ = std::max(lingers_, steps_[folded_]->lingers());
+  }
   first_differs_ = firsts > 0;
   if (first_differs_) firsts_ = tokens;
   for (std::string& token : tokens) {
@@ -42,7 +45,10 @@ void Decoder::fold_steps(std::vector<std::string>& tokens) {
     const auto* join = dynamic_cast<const decoders::Join*>(steps_[last_].get());
     if (!join) break;
     bytes_ |= join->bytes();
-    if (join->bytes()) continue;
+    if (join->bytes()) {
+      broken_ = join->broken();
+      continue;
+    }
     ++last_;
     break;
   }
@@ -85,6 +91,11 @@ std::string Decoder::first(const Token& t) const {
   return one[0];
 }
 
+bool Decoder::is_first_again(const Token& t, const std::string& made) const {
+  if (lingers_ == DecodeStep::Lingers::never || !made.empty()) return false;
+  return lingers_ == DecodeStep::Lingers::while_nothing_left || firsts_[t.place].empty();
+}
+
 // Most tokens have at most 16 bytes; copying that many takes less than asking how many.
 std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) const {
   size_t size = 0;
@@ -93,14 +104,18 @@ std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) 
     if (!(skip_special && t.special)) size += t.length;
   }
   int64_t begin = 0;
-  while (skip_special && begin < count && token(ids[begin]).special) ++begin;
   std::string out;
-  if (begin < count) out = first(token(ids[begin]));
+  for (bool is_first = true; is_first && begin < count; ++begin) {
+    const Token& t = token(ids[begin]);
+    if (skip_special && t.special) continue;
+    out = first(t);
+    is_first = is_first_again(t, out);
+  }
   char* to = nullptr;
   const size_t head = out.size();
   out.resize(head + size + 2 * kStep);
   to = out.data() + head;
-  for (int64_t i = begin + 1; i < count; ++i) {
+  for (int64_t i = begin; i < count; ++i) {
     const Token& t = token(ids[i]);
     if (skip_special && t.special) continue;
     const char* from = texts_.data() + t.begin;
@@ -120,17 +135,20 @@ std::string Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_spe
     if (skip_special && t.special) continue;
     if (t.byte >= 0) {
       bytes += static_cast<char>(t.byte);
-    } else {
-      if (!bytes.empty()) decoders::append_fallback(bytes, out);
-      bytes.clear();
-      if (is_first)
-        out += first(t);
-      else
-        out += text(t);
+      is_first = false;
+      continue;
     }
-    is_first = false;
+    if (!bytes.empty()) decoders::append_fallback(bytes, broken_, out);
+    bytes.clear();
+    if (!is_first) {
+      out += text(t);
+      continue;
+    }
+    const std::string made = first(t);
+    out += made;
+    is_first = is_first_again(t, made);
   }
-  decoders::append_fallback(bytes, out);
+  decoders::append_fallback(bytes, broken_, out);
   return out;
 }
 

@@ -18,6 +18,11 @@ class DecodeStep {
   // What the change of a token depends on: itself, whether it is the first one, or the others.
   enum class Reach { itself, first, others };
   virtual Reach reach() const { return Reach::others; }
+
+  // The token behind the first one is a first one, too: never, if that one was empty when it came,
+  // or if nothing is left of it.
+  enum class Lingers { never, while_empty, while_nothing_left };
+  virtual Lingers lingers() const { return Lingers::never; }
 };
 
 namespace decoders {
@@ -33,22 +38,32 @@ StepPointer ctc(std::string pad, std::string delimiter, bool cleanup);
 StepPointer replace(std::string literal, std::string content);
 StepPointer strip(std::string character, int64_t start, int64_t stop);
 
-// Joins all tokens, and before that, with `bytes`, makes texts of tokens <0xXX>: of those that
-// follow each other if they are UTF-8, else of each a replacement character.
+// Spaces for U+2581, as sentencepiece puts them: one at the beginning of the text is left out, and
+// with `all` one at the beginning of every token until there is text.
+StepPointer sentencepiece_spaces(bool all);
+
+// What bytes that are not UTF-8 become: each a replacement character, or only those that are part
+// of no character.
+enum class Broken { all, some };
+
+// Joins all tokens, and before that, with `bytes`, makes texts of tokens <0xXX> that follow each
+// other.
 class Join final : public DecodeStep {
  public:
-  explicit Join(bool bytes) : bytes_(bytes) {}
+  explicit Join(bool bytes, Broken broken = Broken::all) : bytes_(bytes), broken_(broken) {}
   void apply(std::vector<std::string>& tokens) const override;
   bool bytes() const { return bytes_; }
+  Broken broken() const { return broken_; }
 
  private:
   bool bytes_;
+  Broken broken_;
 };
-StepPointer byte_fallback();
+StepPointer byte_fallback(Broken broken);
 StepPointer fuse();
 
 // Appends bytes of tokens <0xXX> as a text.
-void append_fallback(std::string_view bytes, std::string& out);
+void append_fallback(std::string_view bytes, Broken broken, std::string& out);
 
 }  // namespace decoders
 
@@ -79,6 +94,8 @@ class Decoder {
   std::string join_bytes(const int32_t* ids, int64_t count, bool skip_special) const;
   // The first token of a text through all folded steps.
   std::string first(const Token& t) const;
+  // Whether the token behind `t`, a first one that became `made`, is a first one.
+  bool is_first_again(const Token& t, const std::string& made) const;
   std::string decode_slowly(const int32_t* ids, int64_t count, bool skip_special) const;
 
   // Tokens are stored as the first steps leave them when they are not the first of a text. Then
@@ -86,8 +103,10 @@ class Decoder {
   std::vector<decoders::StepPointer> steps_;
   size_t folded_ = 0;          // steps that the stored tokens went through
   bool first_differs_ = false;  // one of these changes the first token in another way
+  DecodeStep::Lingers lingers_ = DecodeStep::Lingers::never;
   bool joins_ = false;         // what comes next is joining
   bool bytes_ = false;         // of bytes, too
+  decoders::Broken broken_ = decoders::Broken::all;
   size_t last_ = 0;            // steps behind the joining begin here
   std::string texts_;
   std::vector<Token> tokens_;                     // by id, where ids are small

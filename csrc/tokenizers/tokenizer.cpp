@@ -65,6 +65,7 @@ struct IdSink {
 struct LocatedSink {
   const Model& model;
   const PointIndex& points;
+  int32_t unknown;
   Located& out;
   int32_t number = 0;
 
@@ -73,9 +74,12 @@ struct LocatedSink {
       if (word.begin == word.end) continue;
       scratch.pieces.clear();
       model.encode(text.bytes(word), scratch.pieces);
-      for (const Piece& piece : scratch.pieces)
-        add(piece.id, text.origin({word.begin + static_cast<uint32_t>(piece.begin),
-                                   word.begin + static_cast<uint32_t>(piece.end)}));
+      for (const Piece& piece : scratch.pieces) {
+        const Span place{word.begin + static_cast<uint32_t>(piece.begin),
+                         word.begin + static_cast<uint32_t>(piece.end)};
+        if (piece.id == unknown) out.unknown.emplace_back(out.ids.size(), text.bytes(place));
+        add(piece.id, text.origin(place));
+      }
       ++number;
     }
   }
@@ -204,7 +208,7 @@ void Tokenizer::run_between(Text& text, Sink& sink) const {
 Located Tokenizer::encode(std::string_view text, const Specials& specials) const {
   Located out;
   const PointIndex points(text);
-  LocatedSink sink{*model_, points, out};
+  LocatedSink sink{*model_, points, pipeline_->unknown, out};
   run(text, specials, true, sink);
   return out;
 }

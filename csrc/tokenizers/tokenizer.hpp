@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tokenizers/added_tokens.hpp"
@@ -21,6 +22,7 @@ struct Located {
   std::vector<int32_t> ids;
   std::vector<int32_t> begins, ends;  // in code points
   std::vector<int32_t> words;         // number of the word in the text
+  std::vector<std::pair<size_t, std::string>> unknown;  // what unknown tokens stand for
 };
 
 // What surrounds the ids of each text of a batch, and how many ids a text may have in all.
@@ -45,6 +47,7 @@ struct Pipeline {
   // Whether added tokens that are looked for in the normalized text are normalized themselves;
   // sentencepiece's normalizer puts a space before every text and leaves such tokens alone.
   bool normalizes_added = true;
+  int32_t unknown = -1;  // id of the token that `Located::unknown` lists
 };
 
 class Tokenizer {

@@ -88,11 +88,13 @@ def _model(model: SentencePieceModel) -> Model:
 
 
 def _decoders(model: SentencePieceModel) -> tuple[Step, ...]:
-    steps = [Step("Replace", {"pattern": {"String": META}, "content": " "})]
+    # Named apart from the steps of tokenizer.json, which do other things to the first tokens and to
+    # bytes that are not UTF-8.
+    all_spaces = model.normalizer.remove_extra_whitespaces
+    if all_spaces or model.normalizer.add_dummy_prefix:
+        steps = [Step("SentencePieceSpaces", {"all": all_spaces})]
+    else:
+        steps = [Step("Replace", {"pattern": {"String": META}, "content": " "})]
     if model.byte_fallback:
-        steps.append(Step("ByteFallback"))
-    steps.append(Step("Fuse"))
-    if model.normalizer.add_dummy_prefix:
-        stop = {"start": 0, "stop": 1} if model.treat_whitespace_as_suffix else {}
-        steps.append(Step("Strip", {"content": " ", "start": 1, "stop": 0, **stop}))
-    return tuple(steps)
+        steps.append(Step("SentencePieceBytes"))
+    return (*steps, Step("Fuse"))

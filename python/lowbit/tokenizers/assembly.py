@@ -11,8 +11,9 @@ from lowbit.tokenizers.encoding import Batch, Encoding
 from lowbit.tokenizers.spec import Slot
 from lowbit.tokenizers.truncation import Cutting, Span
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Ids, first characters, characters behind the last, and numbers of words of a text's tokens."""
+Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[tuple[int, str]]]
+"""Ids, first characters, characters behind the last, and numbers of words of a text's tokens; which
+of them are shown as the text that they stand for, in order."""
 
 
 def special_count(template: tuple[Slot, ...]) -> int:
@@ -31,8 +32,8 @@ def in_bytes(part: Part, text: str) -> Part:
     """The same with places in the bytes of UTF-8."""
     encoded = np.frombuffer(text.encode("utf-8"), np.uint8)
     firsts = np.append(np.flatnonzero((encoded & 0xC0) != 0x80), len(encoded)).astype(np.int32)
-    ids, begins, ends, words = part
-    return ids, firsts[begins], firsts[ends], words
+    ids, begins, ends, words, spelled = part
+    return ids, firsts[begins], firsts[ends], words, spelled
 
 
 def assemble(
@@ -57,20 +58,25 @@ def assemble(
     """
     made = []
     for spans in rows:
-        cut = [
-            [a[start:stop] for a in part] for part, (start, stop) in zip(parts, spans, strict=True)
-        ]
+        cut = [_cut(part, *span) for part, span in zip(parts, spans, strict=True)]
         made.append(_encoding(template, cut, tokens, trim))
     return replace(made[0], overflowing=tuple(made[1:]))
 
 
+def _cut(part: Part, start: int, stop: int) -> Part:
+    ids, begins, ends, words = (a[start:stop] for a in part[:4])
+    spelled = [(i - start, text) for i, text in part[4] if start <= i < stop]
+    return ids, begins, ends, words, spelled
+
+
 def _encoding(
     template: tuple[Slot, ...],
-    parts: Sequence[Sequence[np.ndarray]],
+    parts: Sequence[Part],
     tokens: Mapping[int, str],
     trim: str,
 ) -> Encoding:
     ids: list[np.ndarray] = []
+    shown: list[str] = []
     offsets: list[np.ndarray] = []
     types: list[np.ndarray] = []
     words: list[int | None] = []
@@ -78,11 +84,14 @@ def _encoding(
     for slot in template:
         if slot.text:
             number = "AB".index(slot.text)
-            text_ids, begins, ends, text_words = parts[number]
+            text_ids, begins, ends, text_words, spelled = parts[number]
             ids.append(text_ids)
             places = np.stack([begins, ends], axis=1)
+            texts = [tokens[id] for id in text_ids.tolist()]
+            for i, text in spelled:
+                texts[i] = text
+            shown += texts
             if trim:
-                texts = [tokens[id] for id in text_ids.tolist()]
                 places = trimmed(places, texts, trim == "first")
             offsets.append(places)
             words += text_words.tolist()
@@ -90,13 +99,14 @@ def _encoding(
         else:
             ids.append(np.array(slot.ids, np.int32))
             offsets.append(np.zeros((len(slot.ids), 2), np.int32))
+            shown += [tokens[id] for id in slot.ids]
             words += [None] * len(slot.ids)
             sequences += [None] * len(slot.ids)
         types.append(np.full(len(ids[-1]), slot.type_id, np.int32))
     all_ids = np.concatenate(ids)
     return Encoding(
         all_ids,
-        [tokens[id] for id in all_ids.tolist()],
+        shown,
         np.concatenate(offsets),
         np.ones(len(all_ids), np.int32),
         np.concatenate(types),

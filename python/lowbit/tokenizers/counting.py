@@ -110,7 +110,7 @@ class TokenizerCounts(TokenizerBase):
             check_text(text),
             budget,
             lambda part: self._kernel.count(part, special),
-            lambda part: self._kernel.encode(part, special),
+            lambda part: self._kernel.encode(part, special)[:4],
         )
 
 

@@ -34,6 +34,7 @@ def kernel_arguments(spec: TokenizerSpec) -> dict[str, Any]:
         "pre_tokenizers": steps,
         "cut": _cut(spec),
         "added": [vars(token) for token in spec.added],
+        "unknown": _spelled_unknown(spec),
     }
 
 
@@ -76,6 +77,16 @@ def _pre_tokenizer(step: Step) -> list[dict[str, Any]]:
     if step.options["use_regex"]:
         steps.append(_split({"Regex": GPT2}))
     return [*steps, {"type": "ByteLevel"}]
+
+
+def _spelled_unknown(spec: TokenizerSpec) -> int:
+    """Id of the unknown token where encodings show the text that it stands for, or -1."""
+    model = spec.model
+    if isinstance(model, Unigram):
+        return -1 if model.unknown_id is None else model.unknown_id
+    if any(step.type == "SentencePiece" for step in spec.normalizers) and model.unknown:
+        return model.vocabulary[model.unknown]
+    return -1
 
 
 def _is_bert(spec: TokenizerSpec) -> bool:

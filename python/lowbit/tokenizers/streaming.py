@@ -51,7 +51,9 @@ class DecodeStream:
 
     def _tell(self, text: str) -> str:
         new = text[len(self._prefix) :]
-        del self._ids[: self._told]
-        self._prefix = self._decode()
+        rest = self._tokenizer.decode(self._ids[self._told :], self._skip)
+        if rest:  # or the next one would be taken for the first token of a text
+            del self._ids[: self._told]
+        self._prefix = rest or text
         self._told = len(self._ids)
         return new
