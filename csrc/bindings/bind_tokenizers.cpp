@@ -79,7 +79,7 @@ py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::obje
   Located out;
   released([&] { out = tokenizer.encode(view, specials); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
-                        to_array(out.words), py::cast(out.unknown));
+                        to_array(out.words), py::cast(out.spelled));
 }
 
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,

@@ -89,7 +89,7 @@ StepPointer byte_level() {
 
 StepPointer word_piece(std::string prefix, bool cleanup) {
   return each_or_first([=](std::string& token, bool is_first) {
-    if (!is_first && !prefix.empty() && token.starts_with(prefix))
+    if (!is_first && token.starts_with(prefix))
       token.erase(0, prefix.size());
     else if (!is_first)
       token.insert(token.begin(), ' ');

@@ -59,7 +59,7 @@ struct IdSink {
     if (cut) cut->apply(text);
     encode_words(model, cache, text.bytes(), text.pieces, ids);
   }
-  void token(int32_t id, Span) { ids.append(&id, 1); }
+  void token(int32_t id, Span, std::string_view) { ids.append(&id, 1); }
 };
 
 struct LocatedSink {
@@ -77,13 +77,14 @@ struct LocatedSink {
       for (const Piece& piece : scratch.pieces) {
         const Span place{word.begin + static_cast<uint32_t>(piece.begin),
                          word.begin + static_cast<uint32_t>(piece.end)};
-        if (piece.id == unknown) out.unknown.emplace_back(out.ids.size(), text.bytes(place));
+        if (piece.id == unknown) out.spelled.emplace_back(out.ids.size(), text.bytes(place));
         add(piece.id, text.origin(place));
       }
       ++number;
     }
   }
-  void token(int32_t id, Span place) {
+  void token(int32_t id, Span place, std::string_view text) {
+    out.spelled.emplace_back(out.ids.size(), text);
     add(id, place);
     ++number;
   }
@@ -102,7 +103,7 @@ struct TextSink {
     for (const Span piece : text.pieces)
       if (piece.begin < piece.end) found.emplace_back(text.bytes(piece));
   }
-  void token(int32_t, Span) {}
+  void token(int32_t, Span, std::string_view) {}
 };
 
 struct IdCountSink {
@@ -115,14 +116,14 @@ struct IdCountSink {
     if (cut) cut->apply(text);
     count += count_words(model, cache, text.bytes(), text.pieces);
   }
-  void token(int32_t, Span) { ++count; }
+  void token(int32_t, Span, std::string_view) { ++count; }
 };
 
 struct CountSink {
   WordCounts& counts;
 
   void words(Text& text) { counts.add(text.bytes(), text.pieces); }
-  void token(int32_t, Span) {}
+  void token(int32_t, Span, std::string_view) {}
 };
 
 // Calls between(stretch) for what lies between added tokens, and token(id, place) for them.
@@ -193,10 +194,13 @@ void Tokenizer::run(std::string_view text, const Specials& specials, bool tracke
                 run_between(scratch.part, sink);
               },
               [&](int32_t id, Span place) {
-                sink.token(id, tracked ? scratch.text.origin(place) : place);
+                sink.token(id, tracked ? scratch.text.origin(place) : place,
+                           scratch.text.bytes(place));
               });
       },
-      [&](int32_t id, Span place) { sink.token(id, place); });
+      [&](int32_t id, Span place) {
+        sink.token(id, place, text.substr(place.begin, place.end - place.begin));
+      });
 }
 
 template <class Sink>

@@ -22,7 +22,8 @@ struct Located {
   std::vector<int32_t> ids;
   std::vector<int32_t> begins, ends;  // in code points
   std::vector<int32_t> words;         // number of the word in the text
-  std::vector<std::pair<size_t, std::string>> unknown;  // what unknown tokens stand for
+  // Texts of added tokens, with the white space that they take, and of unknown ones.
+  std::vector<std::pair<size_t, std::string>> spelled;
 };
 
 // What surrounds the ids of each text of a batch, and how many ids a text may have in all.
@@ -47,7 +48,7 @@ struct Pipeline {
   // Whether added tokens that are looked for in the normalized text are normalized themselves;
   // sentencepiece's normalizer puts a space before every text and leaves such tokens alone.
   bool normalizes_added = true;
-  int32_t unknown = -1;  // id of the token that `Located::unknown` lists
+  int32_t unknown = -1;  // id of the unknown token, if `Located::spelled` has it
 };
 
 class Tokenizer {

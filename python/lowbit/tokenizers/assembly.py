@@ -198,7 +198,7 @@ def trimmed(places: np.ndarray, tokens: list[str], keep_first: bool) -> np.ndarr
     tokens
         In GPT-2's alphabet, where a space is U+0120.
     keep_first
-        One space before the text was put there and has no place in it.
+        A single space before the text was put there and has no place in it.
 
     Returns
     -------
@@ -216,8 +216,8 @@ def trimmed(places: np.ndarray, tokens: list[str], keep_first: bool) -> np.ndarr
         inner = token.replace("\u0120", " ")
         leading = len(inner) - len(inner.lstrip())
         trailing = len(inner) - len(inner.rstrip())
-        if leading and keep_first and (i == 0 or begin == 0):
-            leading -= 1
+        if leading == 1 and keep_first and (i == 0 or begin == 0):
+            leading = 0  # with more, none was put there
         begin = min(begin + leading, end)
         if trailing and end >= trailing:
             end = max(end - trailing, begin)
