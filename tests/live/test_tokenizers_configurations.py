@@ -3,6 +3,7 @@ random texts through each, beside that library. Files as published are not neede
 
 import functools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from test_tokenizers_differential import COUNT, run_library
 
+from lowbit.files.json_numbers import read_float
 from lowbit.files.sentencepiece_model import read_sentencepiece_model
 from lowbit.tokenizers import patterns
 
@@ -357,3 +359,17 @@ def test_metaspace_schemes(scheme: str, cut: bool, shared_data: Path, tmp_path: 
     path = tmp_path / "tokenizer.json"
     mistral(shared_data, scheme, cut).save(str(path))
     run_library(path, COUNT)
+
+
+def test_scores_are_read_alike():
+    """The last bits of scores decide between cuts of equal sums."""
+    rng = random.Random(1)
+    written = [f"-{rng.uniform(0, 20)!r}" for _ in range(2000)]
+    for _ in range(2000):
+        whole, fraction = (str(rng.randrange(10 ** rng.randint(1, 24))) for _ in range(2))
+        power = rng.choice(("", f"e{rng.randint(-330, 280)}", f"E-{rng.randint(0, 30)}"))
+        written.append(f"{whole}.{fraction}{power}")
+    pieces = ",".join(f'["{i}",{score}]' for i, score in enumerate(written))
+    values = f'{{"version":"1.0","model":{{"type":"Unigram","unk_id":0,"vocab":[{pieces}]}}}}'
+    read = json.loads(Tokenizer.from_str(values).to_str())["model"]["vocab"]
+    assert [read_float(score) for score in written] == [score for _, score in read]

@@ -13,6 +13,7 @@ from typing import Any
 
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import write_file
+from lowbit.files.json_numbers import read_float
 from lowbit.files.tokenizer_components import (
     boolean,
     integer,
@@ -47,7 +48,7 @@ def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
 
 def read_tokenizer_json(path: Path) -> TokenizerSpec:
     """Read a tokenizer.json."""
-    values = parse_json(read_bounded(path, MAX_TOKENIZER_BYTES), str(path))
+    values = parse_json(read_bounded(path, MAX_TOKENIZER_BYTES), str(path), read_float)
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise FileFormatError(f"{path}: not a tokenizer.json, which is an object with a model")
     single, pair, trim = _post_processor(values.get("post_processor"))

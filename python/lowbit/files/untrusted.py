@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -88,7 +89,7 @@ def read_bounded(path: str | os.PathLike, limit: int) -> bytes:
         return buffered.read(size)
 
 
-def parse_json(data: bytes, source: str) -> Any:
+def parse_json(data: bytes, source: str, parse_float: Callable[[str], float] | None = None) -> Any:
     """Parse strict JSON; `source` (a path, or path and line) starts every error message.
 
     Parameters
@@ -97,6 +98,8 @@ def parse_json(data: bytes, source: str) -> Any:
         UTF-8 text.
     source : str
         Where it comes from.
+    parse_float : function of a str, optional
+        Reads numbers with a point or an exponent; it raises ValueError. None: the nearest ones.
 
     Raises
     ------
@@ -128,7 +131,9 @@ def parse_json(data: bytes, source: str) -> Any:
 
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_constant=constant, parse_float=parse_float
+        )
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except FileFormatError:
