@@ -82,6 +82,29 @@ py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::obje
                         to_array(out.words), py::cast(out.spelled));
 }
 
+// Short texts take less time than other threads would need to notice.
+constexpr size_t kReleaseFrom = 1024;
+
+Array<int32_t> encode_ids(const Tokenizer& tokenizer, const py::str& text, bool special,
+                          const Maybe<int32_t>& before, const Maybe<int32_t>& after) {
+  const std::string_view view = text_of(text);
+  const auto around = [](const Maybe<int32_t>& ids) {
+    return ids ? std::span(ids->data(), static_cast<size_t>(ids->size()))
+               : std::span<const int32_t>();
+  };
+  std::span<const int32_t> ids;
+  const auto encode = [&] {
+    ids = tokenizer.encode_ids(view, {special, {}}, around(before), around(after));
+  };
+  if (view.size() < kReleaseFrom)
+    encode();
+  else
+    released(encode);
+  Array<int32_t> out(static_cast<py::ssize_t>(ids.size()));
+  if (!ids.empty()) std::memcpy(out.mutable_data(), ids.data(), ids.size_bytes());
+  return out;
+}
+
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
                        const std::vector<int32_t>& before, const std::vector<int32_t>& after,
                        int64_t max_length, bool keep_end, const py::object& special,
@@ -151,6 +174,7 @@ void bind_tokenizers(py::module_& m) {
             return tokenizer.count_ids(view, specials);
           },
           "text"_a, "special"_a)
+      .def("encode_ids", &encode_ids, "text"_a, "special"_a, "before"_a, "after"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "before"_a, "after"_a, "max_length"_a,
            "keep_end"_a, "special"_a, "max_threads"_a)
       .def("count_batch", &count_batch, "texts"_a, "special"_a, "max_threads"_a)

@@ -237,6 +237,17 @@ int64_t Tokenizer::count_ids(std::string_view text, const Specials& specials) co
   return static_cast<int64_t>(sink.count);
 }
 
+std::span<const int32_t> Tokenizer::encode_ids(std::string_view text, const Specials& specials,
+                                               std::span<const int32_t> before,
+                                               std::span<const int32_t> after) const {
+  IdBuffer& ids = scratch.ids;
+  ids.clear();
+  ids.append(before.data(), before.size());
+  encode_ids(text, specials, ids);
+  ids.append(after.data(), after.size());
+  return ids.ids();
+}
+
 void Tokenizer::count(std::string_view text, WordCounts& counts) const {
   CountSink sink{counts};
   run(text, {}, false, sink);

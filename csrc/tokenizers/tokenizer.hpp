@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -61,6 +62,11 @@ class Tokenizer {
   Tokenizer with_added(const std::vector<AddedToken>& added) const;
 
   Located encode(std::string_view text, const Specials& specials) const;
+
+  // The ids alone, with some before and some behind: in memory of this thread, until its next call.
+  std::span<const int32_t> encode_ids(std::string_view text, const Specials& specials,
+                                      std::span<const int32_t> before,
+                                      std::span<const int32_t> after) const;
 
   // How many ids `encode` would make, without making them.
   int64_t count_ids(std::string_view text, const Specials& specials) const;

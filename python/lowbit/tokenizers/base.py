@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from lowbit import _core
+from lowbit.tokenizers.assembly import around_text
 from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
 from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
 from lowbit.tokenizers.streaming import DecodeStream
@@ -35,6 +36,14 @@ class TokenizerBase:
         if add_special_tokens:
             return template
         return tuple(slot for slot in template if slot.text)
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[np.ndarray | None, ...], ...]:
+        """Ids before and behind a text, None for none: without special tokens, and with them."""
+        frames = (around_text(self._template(False, added)) for added in (False, True))
+        return tuple(
+            tuple(np.array(ids, np.int32) if ids else None for ids in around) for around in frames
+        )
 
     @cached_property
     def _tokens(self) -> dict[int, str]:

@@ -35,8 +35,10 @@ class TokenizerCounts(TokenizerBase):
         5
         """
         special = specials_read(self._spec, parse_special, add_special_tokens)
-        around = special_count(self._template(False, add_special_tokens))
-        return around + self._kernel.count(check_text(text), special)
+        count = self._kernel.count(check_text(text), special)
+        if add_special_tokens:
+            count += special_count(self._template(False, True))
+        return count
 
     def count_batch(
         self,

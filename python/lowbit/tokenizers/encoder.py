@@ -15,10 +15,10 @@ from lowbit.tokenizers.assembly import (
     special_count,
 )
 from lowbit.tokenizers.counting import TokenizerCounts, as_list, check_text, most_threads
-from lowbit.tokenizers.encoding import Batch, Encoding
+from lowbit.tokenizers.encoding import Batch, Encoding, LaterEncoding
 from lowbit.tokenizers.spec import Slot
 from lowbit.tokenizers.special_policy import Policy, check_disallowed, specials_read
-from lowbit.tokenizers.truncation import Cutting, make_cutting
+from lowbit.tokenizers.truncation import UNCUT, Cutting, make_cutting
 
 NO_LIMIT = (1 << 63) - 1
 
@@ -83,6 +83,17 @@ class TokenizerEncodes(TokenizerCounts):
         >>> encoding.tokens, [window.tokens for window in encoding.overflowing]
         (['low', 'bit'], [['low', 'rank']])
         """
+        if (
+            type(text) is str
+            and pair is max_length is stride is strategy is direction is None
+            and disallow is False
+            and offsets == "chars"
+            and (parse_special is None or type(parse_special) is bool)
+        ):
+            special = specials_read(self._spec, parse_special, add_special_tokens)
+            frame = self._frames[bool(add_special_tokens)]
+            ids = self._kernel.encode_ids(text, special, *frame)
+            return LaterEncoding(ids, self._encode_all, (text,), add_special_tokens, special)
         texts = [check_text(t) for t in (text, pair) if t is not None]
         check_disallowed(self._spec, disallow, parse_special, texts)
         special = specials_read(self._spec, parse_special, add_special_tokens)
@@ -90,6 +101,17 @@ class TokenizerEncodes(TokenizerCounts):
             raise ValueError(f'Tokenizer.encode: offsets="{offsets}" is not "chars" or "bytes"')
         template = self._template(pair is not None, add_special_tokens)
         cutting = self._cutting("encode", template, max_length, stride, strategy, direction)
+        return self._encode_all(texts, add_special_tokens, special, cutting, offsets)
+
+    def _encode_all(
+        self,
+        texts: Sequence[str],
+        add_special_tokens: bool,
+        special: bool | list[int],
+        cutting: Cutting = UNCUT,
+        offsets: str = "chars",
+    ) -> Encoding:
+        template = self._template(len(texts) == 2, add_special_tokens)
         parts = [self._kernel.encode(t, special) for t in texts]
         if offsets == "bytes":
             parts = [in_bytes(part, t) for part, t in zip(parts, texts, strict=True)]

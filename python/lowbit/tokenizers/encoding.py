@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -104,6 +105,28 @@ class Encoding:
         from lowbit.tokenizers.view import TokenView
 
         return TokenView(token_pieces(self))._repr_html_()
+
+
+class LaterEncoding(Encoding):
+    """An `Encoding` with its ids, which makes the rest when it is asked for.
+
+    Most callers want ids alone, and places cost several times as much.
+    """
+
+    def __init__(self, ids: np.ndarray, make: Callable[..., Encoding], *arguments: Any) -> None:
+        own = self.__dict__
+        own["ids"] = ids
+        own["_later"] = make, arguments
+
+    def __getattr__(self, name: str) -> Any:  # only of what is not there yet
+        if name not in Encoding.__dataclass_fields__:
+            raise AttributeError(f"'Encoding' object has no attribute '{name}'")
+        make, arguments = self.__dict__["_later"]
+        self.__dict__.update(vars(make(*arguments)) | {"ids": self.ids})
+        return self.__dict__[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encoding, tuple(getattr(self, name) for name in Encoding.__dataclass_fields__)
 
 
 @dataclass(frozen=True)

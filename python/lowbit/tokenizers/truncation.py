@@ -48,6 +48,9 @@ class Cutting:
         ]
 
 
+UNCUT = Cutting()
+
+
 def make_cutting(
     function: str,
     special: int,
@@ -76,7 +79,7 @@ def make_cutting(
     if max_length is None:
         if stride is not None:
             raise ValueError(f"{function}: stride={stride} needs max_length")
-        return Cutting()
+        return UNCUT
     if max_length < special:
         raise ValueError(
             f"{function}: max_length={max_length} leaves no room for the {special} special tokens"
