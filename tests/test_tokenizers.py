@@ -1,6 +1,8 @@
 """Tokenizers: the recorded outputs of the reference, batches, training, files, refusals."""
 
 import contextlib
+import copy
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -298,3 +300,19 @@ def test_broken_vocab_txt_is_refused(tmp_path, text, message):
     (tmp_path / "vocab.txt").write_bytes(b"[UNK]\n\xff\n")
     with pytest.raises(FileFormatError, match="not UTF-8"):
         Tokenizer.from_file(tmp_path / "vocab.txt")
+
+
+def test_an_encoding_that_is_made_later_is_an_encoding():
+    tok = Tokenizer.train(["low bit"], model="word")
+    later, whole = tok.encode("low bit"), tok.encode("low bit", max_length=9)
+    assert later.ids.tolist() == whole.ids.tolist() and later.overflowing == ()
+    changed = dataclasses.replace(tok.encode("low bit"), tokens=["a", "b"])
+    assert changed.tokens == ["a", "b"] and changed.offsets.tolist() == whole.offsets.tolist()
+    for again in (pickle.loads(pickle.dumps(tok.encode("low bit"))), copy.copy(later)):
+        for field in dataclasses.fields(whole):
+            one, other = getattr(again, field.name), getattr(whole, field.name)
+            assert np.array_equal(one, other)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = later.nothing
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        later.ids = whole.ids

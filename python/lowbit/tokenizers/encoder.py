@@ -93,7 +93,7 @@ class TokenizerEncodes(TokenizerCounts):
             special = specials_read(self._spec, parse_special, add_special_tokens)
             frame = self._frames[bool(add_special_tokens)]
             ids = self._kernel.encode_ids(text, special, *frame)
-            return LaterEncoding(ids, self._encode_all, (text,), add_special_tokens, special)
+            return LaterEncoding.of(ids, self._encode_all, (text,), add_special_tokens, special)
         texts = [check_text(t) for t in (text, pair) if t is not None]
         check_disallowed(self._spec, disallow, parse_special, texts)
         special = specials_read(self._spec, parse_special, add_special_tokens)

@@ -113,10 +113,14 @@ class LaterEncoding(Encoding):
     Most callers want ids alone, and places cost several times as much.
     """
 
-    def __init__(self, ids: np.ndarray, make: Callable[..., Encoding], *arguments: Any) -> None:
-        own = self.__dict__
+    @classmethod
+    def of(cls, ids: np.ndarray, make: Callable[..., Encoding], *arguments: Any) -> LaterEncoding:
+        """With these ids, and the rest of `make(*arguments)`."""
+        encoding = cls.__new__(cls)
+        own = encoding.__dict__
         own["ids"] = ids
         own["_later"] = make, arguments
+        return encoding
 
     def __getattr__(self, name: str) -> Any:  # only of what is not there yet
         if name not in Encoding.__dataclass_fields__:
