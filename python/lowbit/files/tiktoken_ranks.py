@@ -6,9 +6,10 @@ for some published files, which are recognised by their SHA-256.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
+import re
+from itertools import accumulate
 from pathlib import Path
 
 from lowbit.errors import FileFormatError
@@ -18,6 +19,8 @@ from lowbit.tokenizers.patterns import PATTERNS, find_pattern
 from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec
 from lowbit.tokenizers.steps import byte_level
 
+# Lines of base64 and a number that no integer conversion refuses.
+REGULAR = re.compile(rb"(?:[A-Za-z0-9+/]+={0,2} [0-9]{1,18}\n)+")
 END_OF_TEXT = "<|endoftext|>"
 _FILL_IN = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 
@@ -74,13 +77,31 @@ def read_tiktoken(
 
 
 def _ranks(data: bytes, path: Path) -> dict[str, int]:
+    """Tokens in GPT-2's alphabet and their ranks. A file as it should be is read as a whole, in a
+    third of the time; another line by line, to tell what is wrong with it."""
+    if REGULAR.fullmatch(data):
+        fields = data.split()
+        try:
+            tokens = [binascii.a2b_base64(field, strict_mode=True) for field in fields[::2]]
+        except binascii.Error:
+            return _ranks_by_line(data, path)
+        letters = byte_level_text(b"".join(tokens))
+        ends = list(accumulate(map(len, tokens)))
+        texts = [letters[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+        ranks = dict(zip(texts, map(int, fields[1::2]), strict=True))
+        if len(ranks) == len(tokens) and "" not in ranks:
+            return ranks
+    return _ranks_by_line(data, path)
+
+
+def _ranks_by_line(data: bytes, path: Path) -> dict[str, int]:
     ranks: dict[str, int] = {}
     for number, line in enumerate(data.splitlines(), start=1):
         if not line:
             continue
         try:
             encoded, rank = line.split()
-            token = base64.b64decode(encoded, validate=True)
+            token = binascii.a2b_base64(encoded, strict_mode=True)
             id = int(rank)
         except (ValueError, binascii.Error) as error:
             raise FileFormatError(

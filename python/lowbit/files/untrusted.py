@@ -8,6 +8,7 @@ two readers may see two different files), lone surrogates; all are refused.
 import contextlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_JSON_BYTES = 16 * 1024 * 1024
 
 MAX_TOKENIZER_BYTES = 256 * 1024 * 1024
 """Limit for files of tokenizers; the largest real ones have some 40 MB."""
+
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 MAX_JSON_ITEMS = 4_000_000
 """Limit on commas and on brackets, so that 100 MB of `[],[],[]` cannot become 3 GB of objects."""
@@ -134,7 +137,7 @@ def parse_json(data: bytes, source: str, parse_float: Callable[[str], float] | N
         value = json.loads(
             text, object_pairs_hook=pairs, parse_constant=constant, parse_float=parse_float
         )
-        if "\\u" in text:
+        if ESCAPED_SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except FileFormatError:
         raise

@@ -10,6 +10,8 @@ def _alphabet() -> list[str]:
 ALPHABET = _alphabet()
 """The character of every byte: its own where that can be printed."""
 
+_LETTERS = dict(enumerate(ALPHABET))
+
 
 def byte_level_text(token: bytes) -> str:
     """Bytes as a text in the alphabet.
@@ -19,4 +21,4 @@ def byte_level_text(token: bytes) -> str:
     >>> byte_level_text(b" a\\n")
     '\u0120a\u010a'
     """
-    return "".join([ALPHABET[byte] for byte in token])
+    return token.decode("latin-1").translate(_LETTERS)
