@@ -181,6 +181,8 @@ def test_trained_tokenizers_number_by_frequency(model, text, tokens, tmp_path):
     ("arguments", "message"),
     [
         ({"corpus": ["a"], "model": "bpx"}, "cannot be trained"),
+        ({"corpus": ["a"], "model": "bpe", "lowercase": True}, "lowercase=True is not for"),
+        ({"corpus": ["a"], "model": "unigram", "min_count": 2}, "min_count=2 is not for"),
         ({"corpus": ["a"], "model": "bpe", "vocab_size": 200}, "vocab_size"),
         ({"corpus": ["a"], "model": "wordpiece", "special_tokens": ["x"]}, "UNK"),
         ({"corpus": []}, "no words"),

@@ -155,8 +155,9 @@ std::unique_ptr<const DecodeStep> make_decode_step(const py::dict& step) {
        }},
       {"Replace",
        [](const Options& o) {
-         return d::replace(option<std::string>(option<py::dict>(o, "pattern"), "String"),
-                           option<std::string>(o, "content"));
+         return with_pattern(o, [&](auto pattern) {
+           return d::replace(std::move(pattern), option<std::string>(o, "content"));
+         });
        }},
       {"Fuse", without_options(d::fuse)},
       {"Strip",

@@ -152,6 +152,21 @@ StepPointer replace(std::string literal, std::string content) {
   return each([=](std::string& token) { replace_all(token, literal, content); });
 }
 
+StepPointer replace(std::shared_ptr<const Pattern> pattern, std::string content) {
+  return each([=](std::string& token) {
+    if (!is_utf8(token)) return;
+    std::vector<Span> matches;
+    pattern->find(token, matches);
+    std::string made;
+    size_t at = 0;
+    for (const Span match : matches) {
+      made.append(token, at, match.begin - at).append(content);
+      at = match.end;
+    }
+    token = made.append(token, at);
+  });
+}
+
 StepPointer strip(std::string character, int64_t start, int64_t stop) {
   return each([=](std::string& token) {
     const size_t size = character.size();

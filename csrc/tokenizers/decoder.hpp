@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tokenizers/pattern.hpp"
+
 namespace lowbit::tokenizers {
 
 // One decoder: changes the tokens of a text.
@@ -36,6 +38,7 @@ StepPointer metaspace(std::string replacement, bool removed_first);
 StepPointer bpe(std::string suffix);
 StepPointer ctc(std::string pad, std::string delimiter, bool cleanup);
 StepPointer replace(std::string literal, std::string content);
+StepPointer replace(std::shared_ptr<const Pattern> pattern, std::string content);
 StepPointer strip(std::string character, int64_t start, int64_t stop);
 
 // Spaces for U+2581, as sentencepiece puts them: one at the beginning of the text is left out, and

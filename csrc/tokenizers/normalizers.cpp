@@ -149,8 +149,9 @@ class ReplacePattern final : public Step {
     uint32_t at = 0;
     for (const Span match : matches) {
       rewrite.keep({at, match.begin});
-      uint32_t last = match.end - 1;
-      while (!starts_point(text.bytes()[last])) --last;
+      // An empty match stands for the character before it.
+      uint32_t last = match.end > 0 ? match.end - 1 : 0;
+      while (last > 0 && !starts_point(text.bytes()[last])) --last;
       rewrite.put(content_, {last, match.end});
       at = match.end;
     }

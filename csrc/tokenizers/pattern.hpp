@@ -18,8 +18,8 @@ class Pattern {
  public:
   virtual ~Pattern() = default;
 
-  // Appends the matches in order, leftmost first, without overlap. The text is valid UTF-8 of less
-  // than 4 GB; no match is empty.
+  // Appends the matches in order, leftmost first, without overlap; an empty one only where no other
+  // ends. The text is valid UTF-8 of less than 4 GB; an empty one has no match.
   virtual void find(std::string_view text, std::vector<Span>& matches) const = 0;
 };
 

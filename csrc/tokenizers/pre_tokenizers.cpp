@@ -1,5 +1,7 @@
 #include "tokenizers/pre_tokenizers.hpp"
 
+#include <algorithm>
+
 #include "tokenizers/byte_alphabet.hpp"
 #include "tokenizers/classes.hpp"
 #include "tokenizers/unicode.hpp"
@@ -17,12 +19,18 @@ class Cutter {
     first_ = out_.size();
     before_ = false;
     uint32_t at = stretch.begin;
+    bool empty = false;  // an empty match, which cuts but is no piece
     for (const Span match : matches) {
       if (at < match.begin) add({at, match.begin}, invert_);
       add(match, !invert_);
+      empty |= match.begin == match.end;
       at = match.end;
     }
     if (at < stretch.end) add({at, stretch.end}, invert_);
+    if (!empty) return;
+    const auto first = out_.begin() + static_cast<ptrdiff_t>(first_);
+    out_.erase(std::remove_if(first, out_.end(), [](Span s) { return s.begin == s.end; }),
+               out_.end());
   }
 
  private:
@@ -95,7 +103,8 @@ class Split final : public Step {
     find_(text.bytes(whole), out);
     uint32_t at = 0;
     bool gap = false;
-    for (const Span match : out) gap |= match.begin != at, at = match.end;
+    for (const Span match : out)
+      gap |= match.begin != at || match.begin == match.end, at = match.end;
     return !gap && at == whole.end;
   }
 

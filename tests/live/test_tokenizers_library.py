@@ -61,6 +61,7 @@ NORMALIZERS = [
     {"type": "Prepend", "prepend": "\u2581"},
     {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
     {"type": "Replace", "pattern": {"String": "ab"}, "content": ""},
+    {"type": "Replace", "pattern": {"Regex": r"(?=\d)|b*|$"}, "content": "xy"},
     {"type": "ByteLevel"},
     *(
         {
@@ -93,6 +94,8 @@ PRE_TOKENIZERS = [
     *(split({"Regex": p}, "Isolated") for p in (patterns.O200K, patterns.KIMI_K2)),
     *(split({"Regex": p}, "Isolated") for p in (r"\d{2}|[a-c]+(?=x)|\b\w", r"(?i)ab?|\S+$")),
     split({"Regex": patterns.GPT2}, "Removed", True),
+    *(split({"Regex": r"(?=\d)|[bc]*?|\b"}, b) for b in ("Isolated", "Removed", "Contiguous")),
+    *(split({"Regex": r"b*|(?<=\s)"}, f"MergedWith{side}") for side in ("Previous", "Next")),
 ]
 
 
@@ -181,6 +184,19 @@ def test_added_tokens(normalized, tmp_path):
         )
     ]
     check(values, tmp_path, samples)
+
+
+@pytest.mark.parametrize("pattern", [r"\d", r"b*", r"^\s|$", r"(?=[a-c])"])
+def test_replacing_decoder(pattern, tmp_path):
+    samples = texts(7)
+    values = chain(None, {"type": "Whitespace"}, samples)
+    values["decoder"] = {"type": "Replace", "pattern": {"Regex": pattern}, "content": "-\u00e9"}
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(values))
+    ours, theirs = Tokenizer.from_file(file), tokenizers.Tokenizer.from_file(str(file))
+    for text in samples:
+        ids = theirs.encode(text).ids
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=False), text
 
 
 FILES = ["bert-base-uncased", "gpt2", "dolma2", "llama2", "xlnet"]

@@ -23,11 +23,12 @@ Matcher::Matcher(const Program& program, std::string_view text)
 size_t Matcher::match(size_t begin) {
   if (!program_.may_start_anywhere) {
     size_t next = begin;
-    if (!program_.tests[program_.starts](next_point(text_, next))) return begin;
+    if (begin == text_.size() || !program_.tests[program_.starts](next_point(text_, next)))
+      return kNone;
   }
   choices_.clear();
   size_t at = begin;
-  return run(0, at) ? at : begin;
+  return run(0, at) ? at : kNone;
 }
 
 // Follows the program from an instruction to its kMatch; `at` becomes the end of the match.
@@ -217,13 +218,16 @@ class RegexPattern final : public Pattern {
 
   void find(std::string_view text, std::vector<Span>& matches) const override {
     Matcher matcher(program_, text);
-    for (size_t at = 0; at < text.size();) {
+    size_t last = Matcher::kNone;  // where the last match ended
+    for (size_t at = 0; at <= text.size() && !text.empty();) {
       const size_t end = matcher.match(at);
-      if (end > at) {
+      if (end != Matcher::kNone && (end > at || at != last)) {
         matches.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(end)});
-        at = end;
-      } else {
+        at = last = end;
+      } else if (at < text.size()) {
         next_point(text, at);
+      } else {
+        break;
       }
     }
   }

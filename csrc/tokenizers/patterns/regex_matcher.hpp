@@ -18,7 +18,8 @@ class Matcher {
  public:
   Matcher(const Program& program, std::string_view text);
 
-  // The end of the match that starts at `begin`; `begin` where there is none or an empty one.
+  static constexpr size_t kNone = SIZE_MAX;
+  // The end of the match that starts at `begin`, or kNone.
   size_t match(size_t begin);
 
  private:

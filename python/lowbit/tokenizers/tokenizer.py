@@ -91,10 +91,10 @@ class Tokenizer(TokenizerEncodes):
             for what is not in the vocabulary, as for "unigram", where they are "<unk>", "<s>" and
             "</s>"; BERT's five for "wordpiece"; "<|endoftext|>" for "bpe".
         lowercase
-            Lower the case and strip accents first; for "unigram" only the first. None: not for
-            "bpe" and "unigram".
+            Lower the case and strip accents first; for "unigram" only the first, and not for
+            "bpe". None: for words, characters and "wordpiece".
         min_count
-            Rarer words, or pairs of pieces, are left out.
+            Rarer words, or pairs of pieces, are left out; not for "unigram".
         progress
             Print how far it is to standard error now and then; or a function that learning calls
             with the name of a stage, how much of it is done, and of how much.
@@ -102,7 +102,8 @@ class Tokenizer(TokenizerEncodes):
         Raises
         ------
         ValueError
-            For another model, an empty corpus, or a `vocab_size` with no room for a word.
+            For another model, an empty corpus, a `vocab_size` with no room for a word, or an option
+            that is not for the model.
 
         Examples
         --------

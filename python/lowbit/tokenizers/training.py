@@ -62,6 +62,12 @@ def train(
             f"Tokenizer.train: vocab_size={vocab_size} has no room beside "
             f"{len(special_tokens)} special tokens"
         )
+    if model == "bpe" and lowercase:
+        raise ValueError('Tokenizer.train: lowercase=True is not for model="bpe"; pass other texts')
+    if model == "unigram" and min_count != 1:
+        raise ValueError(
+            f'Tokenizer.train: min_count={min_count} is not for model="unigram"; use 1'
+        )
     if model == "bpe":
         return _bpe(corpus, vocab_size or DEFAULT_SIZE, special_tokens, min_count, progress)
     if model == "unigram":
