@@ -132,12 +132,6 @@ StepPointer split_at(Is is, Behavior behavior) {
 
 bool is_punctuation(uint32_t p) { return bert_flags(p) & kPunctuation; }
 
-// \w of the engine behind `whitespace`, which is not the one behind expressions.
-bool is_word(uint32_t p) {
-  const bool numeral = p == 0xb2 || p == 0xb3 || p == 0xb9 || (p >= 0xbc && p <= 0xbe);
-  return (is_word_character(p) && !numeral) || p == 0x200c || p == 0x200d;
-}
-
 bool is_numeric(uint32_t p) { return class_set(p) & kNumeric; }
 
 // A step that makes every piece anew: Make(text, piece, rewrite).
@@ -258,7 +252,7 @@ StepPointer whitespace() {
     for (size_t i = 0; i < text.size();) {
       const auto begin = static_cast<uint32_t>(i);
       const uint32_t p = next_point(text, i);
-      const int kind = is_word(p) ? 1 : is_space(p) ? 0 : 2;
+      const int kind = is_word_character(p) ? 1 : is_space(p) ? 0 : 2;
       const auto end = static_cast<uint32_t>(i);
       if (kind != 0 && kind == before)
         matches.back().end = end;

@@ -24,6 +24,10 @@ std::span<const uint32_t> mapping(const uint32_t (&keys)[points], const uint16_t
 uint8_t bert_flags(uint32_t point) { return kPages[kPageOf[point >> 8]][point & 0xff]; }
 
 bool is_word_character(uint32_t point) {
+  const bool numeral = point == 0xb2 || point == 0xb3 || point == 0xb9 ||
+                       (point >= 0xbc && point <= 0xbe);  // which the engine of expressions takes
+  if (numeral) return false;
+  if (point == 0x200c || point == 0x200d) return true;
   return kWordPages[kWordPageOf[point >> 8]][(point & 0xff) >> 3] >> (point & 7) & 1;
 }
 

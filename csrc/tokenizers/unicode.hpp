@@ -14,7 +14,8 @@ namespace lowbit::tokenizers {
 uint8_t bert_flags(uint32_t point);
 inline bool is_space(uint32_t point) { return bert_flags(point) & kWhitespace; }
 
-bool is_word_character(uint32_t point);             // \w of the reference's regex engine
+// \w round added tokens and in Whitespace, which is not that of the engine behind expressions.
+bool is_word_character(uint32_t point);
 uint8_t combining_class(uint32_t point);            // canonical combining class
 std::span<const uint32_t> lowercase(uint32_t point);  // empty: unchanged
 

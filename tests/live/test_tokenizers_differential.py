@@ -119,6 +119,19 @@ def test_tiktoken(name: str, shared_data: Path):
         assert ours.decode(ids) == theirs.decode(ids), ids
 
 
+def test_tiktoken_leaves_out_what_no_match_covers(shared_data: Path):
+    tiktoken = pytest.importorskip("tiktoken")
+    from tiktoken.load import load_tiktoken_bpe
+
+    path = shared_data / "tokenizers/cl100k/cl100k_base.tiktoken"
+    ranks = load_tiktoken_bpe(str(path))
+    pattern = r"\p{L}+|\d| ?[.!]"
+    theirs = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    ours = Tokenizer.from_file(path, pattern=pattern, special_tokens={})
+    for text in random_texts(SEED, 1000):
+        assert ours.encode(text).ids.tolist() == theirs.encode(text), text
+
+
 # sentencepiece
 
 MODELS = [

@@ -43,6 +43,7 @@ KNOWN: dict[str, tuple[str, dict[str, int]]] = {
         {END_OF_TEXT: 199999, "<|endofprompt|>": 200018},
     ),
 }
+_MATCHES_ALONE = {"behavior": "Removed", "invert": True}
 
 
 def read_tiktoken(
@@ -65,7 +66,10 @@ def read_tiktoken(
     if special_tokens is None:
         special_tokens = known[1] if known else {}
     expression = find_pattern(pattern if pattern is not None else known[0] if known else "")
-    split = {"pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+    # tiktoken leaves out what no match covers; the expressions with a name cover everything.
+    whole = expression in PATTERNS.values()
+    kept = {"behavior": "Isolated", "invert": False} if whole else _MATCHES_ALONE
+    split = {"pattern": {"Regex": expression}, **kept}
     alphabet = byte_level(trim_offsets=False, use_regex=False)
     return TokenizerSpec(
         Bpe(_ranks(data, path), [], ranked=True),
