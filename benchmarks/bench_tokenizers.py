@@ -1,63 +1,171 @@
-"""WordPiece beside the tokenizers library: equal ids first, then the time of one thread.
+"""Texts to ids and back: lowbit beside gigatoken, splintr, tiktoken, sentencepiece and tokenizers.
 
-    pytest benchmarks/bench_tokenizers.py --benchmark-enable
+    LOWBIT_SHARED_DATA=FOLDER python benchmarks/bench_tokenizers.py --families gpt2 bert --rounds 3
 
-Real texts come from the folder named by LOWBIT_SHARED_DATA; texts are the non-empty lines of a
-corpus. The rival's threads are switched off. lowbit remembers words that it met, so its figure is
-that of a running program, not that of a first call.
+Real files and texts come from the folder, see docs/tokenizers.md. Documents are stretches of 4,000
+characters, ids come as NumPy, one thread (`--threads` is for lowbit alone). In each round every
+subject reads its file anew and encodes all documents once, "first", then thrice more, of which the
+best is "repeated"; subjects take turns. Ids are compared before the clock: a rival whose ids are
+others is marked. Rivals that are not installed, or cannot read a file, are left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import statistics
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
-import pytest
+import process
+from rivals.tokenizers import RIVALS, Unsupported
 
 import lowbit as lb
+from lowbit import _core
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-pytest.importorskip("tokenizers")
-from rivals.tokenizers_hf import Rival
+FAMILIES = {
+    "gpt2": "gpt2/tokenizer.json",
+    "cl100k": "cl100k/cl100k_base.tiktoken",
+    "llama2": "llama2/tokenizer.json",
+    "bert": "bert-base-uncased/tokenizer.json",
+    "xlnet": "xlnet/tokenizer.json",
+    "t5": "t5-nai/nai-t5.model",
+}
+CORPORA = ("tinyshakespeare", "udhr_mix_a", "code_synth_a")
+RUNS = {"letter": b"a", "spaces": b" "}
 
-CORPORA = ("tinyshakespeare", "wikitext2_valid_tokenized", "udhr_mix_a", "code_synth_a")
+
+class Lowbit:
+    """This library."""
+
+    name = "lowbit"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._tokenizer, self._threads = lb.Tokenizer.from_file(path), threads
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return self._tokenizer.encode_batch(texts, num_threads=self._threads).ids
+
+    def decode(self, ids: np.ndarray) -> str:
+        return self._tokenizer.decode(ids)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Path:
+def seconds_of(run: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def makers(path: Path, threads: int) -> dict[str, Callable[[], Any]]:
+    """Who can read this file."""
+    found: dict[str, Callable[[], Any]] = {"lowbit": lambda: Lowbit(path, threads)}
+    for rival in RIVALS:
+        try:
+            rival(path)
+        except (ImportError, Unsupported):
+            continue
+        found[rival.name] = lambda rival=rival: rival(path)
+    return found
+
+
+def bench(subjects: dict[str, Callable[[], Any]], texts: list[str], rounds: int) -> None:
+    """Print a table of MB/s, medians of the rounds, and of decoding."""
+    nbytes = sum(len(text.encode()) for text in texts)
+    expected = subjects["lowbit"]().encode(texts)
+    rows: dict[str, dict[str, list[float]]] = {}
+    differs = {
+        name: not np.array_equal(make().encode(texts), expected) for name, make in subjects.items()
+    }
+    for _ in range(rounds):
+        for name, make in subjects.items():
+            taken = rows.setdefault(name, {"load": [], "first": [], "again": [], "decode": []})
+            begin = time.perf_counter()
+            subject = make()
+            taken["load"].append(time.perf_counter() - begin)
+            taken["first"].append(seconds_of(lambda s=subject: s.encode(texts)))
+            taken["again"].append(
+                min(seconds_of(lambda s=subject: s.encode(texts)) for _ in range(3))
+            )
+            taken["decode"].append(
+                min(seconds_of(lambda s=subject: s.decode(expected)) for _ in range(3))
+            )
+    median = {n: {k: statistics.median(v) for k, v in taken.items()} for n, taken in rows.items()}
+    ours = median["lowbit"]
+    lines = []
+    for name, taken in median.items():
+        rates = [
+            f"{nbytes / taken[k] / 1e6:.0f} ({taken[k] / ours[k]:.2f})"
+            for k in ("first", "again", "decode")
+        ]
+        label = name + (" (other ids)" if differs[name] else "")
+        lines.append([label, f"{taken['load'] * 1e3:.0f}", *rates])
+    process.print_table(["", "load, ms", "first, MB/s", "repeated", "decode"], lines)
+
+
+def bench_short(subjects: dict[str, Callable[[], Any]], text: str) -> None:
+    """Texts of 50 characters, one call each."""
+    pieces = [text[i : i + 50] for i in range(0, 100_000, 50)]
+    lines = []
+    for name, make in subjects.items():
+        subject = make()
+        encode: Callable[[str], Any] = lambda piece, s=subject: s.encode([piece])  # noqa: E731
+        if name == "lowbit":
+            encode = subject._tokenizer.encode
+        taken = [seconds_of(lambda e=encode: [e(piece) for piece in pieces]) for _ in range(7)]
+        lines.append([name, f"{min(taken) / len(pieces) * 1e6:.1f}"])
+    process.print_table(["", "us for 50 characters"], lines)
+
+
+def bench_runs(path: Path, threads: int, english: list[str]) -> None:
+    """Ten megabytes of one letter, of spaces and of random bytes, beside as much English."""
+    tokenizer = lb.Tokenizer.from_file(path)
+    size = 10_000_000
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+    texts = {name: (byte * size).decode() for name, byte in RUNS.items()}
+    texts["random bytes"] = noise.decode("utf-8", "replace")
+    joined = "".join(english)
+    texts["English"] = joined * (size // len(joined.encode()) + 1)
+    lines = []
+    for name, text in texts.items():
+        taken = seconds_of(lambda t=text: tokenizer.encode_batch([t], num_threads=threads))
+        lines.append([name, f"{len(text.encode()) / taken / 1e6:.0f}"])
+    process.print_table(["10 MB, lowbit alone", "MB/s"], lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", action="store_true", help="10 MB of one letter and the like too")
+    options = parser.parse_args()
     folder = os.environ.get("LOWBIT_SHARED_DATA")
     if not folder:
-        pytest.skip("LOWBIT_SHARED_DATA does not name a folder")
-    return Path(folder)
+        parser.error("LOWBIT_SHARED_DATA does not name a folder")
+    lb.set_num_threads(options.threads)
+    print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
+    for family in options.families:
+        path = Path(folder) / "tokenizers" / FAMILIES[family]
+        subjects = makers(path, options.threads)
+        for corpus in options.corpora:
+            text = (Path(folder) / f"corpora/{corpus}.txt").read_bytes().decode("utf-8")
+            texts = [text[i : i + 4000] for i in range(0, len(text), 4000)]
+            print(f"\n{family}, {corpus}; in brackets: times as long as lowbit\n")
+            bench(subjects, texts, options.rounds)
+            if corpus == options.corpora[0]:
+                print()
+                bench_short(subjects, text)
+                if options.runs:
+                    print()
+                    bench_runs(path, options.threads, texts)
 
 
-@pytest.fixture(scope="module")
-def tokenizer_file(shared: Path) -> Path:
-    return shared / "tokenizers/bert-base-uncased/tokenizer.json"
-
-
-@pytest.fixture(scope="module", params=CORPORA)
-def lines(shared: Path, request: pytest.FixtureRequest) -> list[str]:
-    text = (shared / f"corpora/{request.param}.txt").read_text("utf-8")
-    return [line for line in text.split("\n") if line]
-
-
-def note_size(benchmark, lines: list[str]) -> None:
-    benchmark.extra_info["bytes"] = sum(len(line.encode()) for line in lines)
-
-
-@pytest.mark.benchmark(group="wordpiece")
-def test_lowbit(benchmark, tokenizer_file: Path, lines: list[str]) -> None:
-    tokenizer = lb.Tokenizer.from_file(tokenizer_file)
-    note_size(benchmark, lines)
-    rival = Rival(tokenizer_file)
-    expected = rival.flat_ids(rival.encode_batch(lines))
-    assert np.array_equal(tokenizer.encode_batch(lines, num_threads=1).ids, expected)
-    benchmark(tokenizer.encode_batch, lines, num_threads=1)
-
-
-@pytest.mark.benchmark(group="wordpiece")
-def test_tokenizers(benchmark, tokenizer_file: Path, lines: list[str]) -> None:
-    note_size(benchmark, lines)
-    assert len(benchmark(Rival(tokenizer_file).encode_batch, lines)) == len(lines)
+if __name__ == "__main__":
+    main()
