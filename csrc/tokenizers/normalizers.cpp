@@ -45,14 +45,19 @@ class PointMap final : public Step {
   void apply(Text& text) const override {
     Rewrite rewrite(text);
     std::string encoded;
+    uint32_t kept = 0;  // bytes that are in the new text, or changed
     bool changed = false;
     for_points(text.bytes(), [&](uint32_t point, Span place) {
       encoded.clear();
-      if (!map_(point, encoded)) return rewrite.keep(place);
+      if (!map_(point, encoded)) return;
       changed = true;
+      rewrite.keep({kept, place.begin});
       rewrite.put(encoded, place);
+      kept = place.end;
     });
-    if (changed) finish(rewrite, text);
+    if (!changed) return;
+    rewrite.keep({kept, static_cast<uint32_t>(text.bytes().size())});
+    finish(rewrite, text);
   }
 
  private:
@@ -238,7 +243,7 @@ StepPointer lowercase() {
 StepPointer strip(bool left, bool right) { return std::make_unique<Strip>(left, right); }
 
 StepPointer strip_accents() {
-  return map_points([](uint32_t point, std::string&) { return is_mark(point); });
+  return map_points([](uint32_t point, std::string&) { return point >= 0x80 && is_mark(point); });
 }
 
 StepPointer nmt() {
