@@ -69,3 +69,10 @@ def same_bits(restore_threads: None) -> Callable[[Callable[[], Sequence[np.ndarr
         assert len(set(results)) == 1
 
     return check
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

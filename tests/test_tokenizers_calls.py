@@ -1,13 +1,11 @@
 """Calls of `Tokenizer`: windows, padding, added tokens, files, budgets, places, special tokens."""
 
 import copy
-import itertools
 import multiprocessing
 import os
 import pickle
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from lowbit.errors import FileFormatError
 from lowbit.tokenizers import AddedToken, Batch, Tokenizer
 from lowbit.tokenizers.spec import Truncation
-from lowbit.tokenizers.truncation import Cutting, windows
 
 CORPUS = ["the low bit tokenizer of the low rank model, the lowest of the low!"]
 MODELS = ["word", "character", "bpe", "wordpiece", "unigram"]
@@ -44,21 +41,6 @@ def rows(batch: Batch) -> list[list[int]]:
 
 
 # Truncation, windows, padding
-
-
-@given(st.integers(0, 40), st.integers(1, 9), st.integers(0, 8), st.booleans())
-def test_windows_cover_a_text_and_share_the_stride(length, size, stride, left):
-    if length > size and stride >= size:
-        with pytest.raises(ValueError, match=f"stride={stride} must be less than the {size}"):
-            windows(length, size, stride, left)
-        return
-    found = windows(length, size, stride, left)
-    if left:
-        found = [(length - stop, length - start) for start, stop in found]
-    assert found[0][0] == 0 and found[-1][1] == length
-    assert all(stop - start == size for start, stop in found[:-1])
-    for before, after in itertools.pairwise(found):
-        assert before[1] - after[0] == stride or after[1] == length
 
 
 @pytest.mark.parametrize(
@@ -163,16 +145,6 @@ def test_a_token_that_exists_keeps_its_id_and_takes_the_options(bpe):
     new = bpe.add_tokens(["<user>"]).add_tokens(["<user>"], special=True)
     assert new.vocab_size == bpe.vocab_size + 1
     assert new.spec.added[-1] == AddedToken("<user>", bpe.vocab_size)
-
-
-def test_tokens_of_sentencepiece_models_are_found_inside_texts(shared_data):
-    for name in ("llama2/tokenizer.model", "t5-nai/nai-t5.model"):
-        tok = Tokenizer.from_file(shared_data / "tokenizers" / name)
-        new = tok.add_tokens(["<user>"])
-        encoding = new.encode("Hello<user> there", add_special_tokens=False)
-        plain = [tok.encode(t, add_special_tokens=False).tokens for t in ("Hello", " there")]
-        assert encoding.tokens == [*plain[0], "<user>", *plain[1]]
-        assert new.decode(encoding.ids).replace(" ", "") == "Hello<user>there"
 
 
 def test_many_tokens_at_once(bpe):
@@ -414,14 +386,3 @@ def _check_inherited(tok: Tokenizer, texts: list[str], expected: list[int]) -> N
     if child == 0:
         os._exit(0 if _ids_in_child(tok, texts) == expected else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def test_nothing_is_computed_for_windows_that_nobody_asked_for():
-    assert Cutting(room=2).spans([10**9, 10**9]) == [((0, 1), (0, 1))]
-
-
-def test_real_files_survive_a_save(shared_data: Path, tmp_path):
-    tok = Tokenizer.from_file(shared_data / "tokenizers/bert-base-uncased/tokenizer.json")
-    tok.save(tmp_path / "tokenizer.json")
-    again = Tokenizer.from_file(tmp_path / "tokenizer.json")
-    assert again.spec == tok.spec
