@@ -8,7 +8,7 @@
 namespace lowbit::ops {
 namespace {
 
-constexpr int64_t kGrain = 8192;
+constexpr int64_t kActivationGrain = 8192;
 
 struct Names { const char *forward, *backward; };
 
@@ -31,7 +31,7 @@ void activation(const std::string& name, VectorView<const float> x, VectorView<f
   const char* function = kNames[index].forward;
   check_size(function, "y", y, x.size);
   Trace trace(function, x.size);
-  parallel_for(x.size, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(x.size, kActivationGrain, [&](int64_t begin, int64_t end) {
     kernels().activation({static_cast<Activation>(index), x.data, y.data, begin, end});
   });
 }
@@ -43,7 +43,7 @@ void activation_backward(const std::string& name, VectorView<const float> dy,
   check_size(function, "dy", dy, x.size);
   check_size(function, "dx", dx, x.size);
   Trace trace(function, x.size);
-  parallel_for(x.size, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(x.size, kActivationGrain, [&](int64_t begin, int64_t end) {
     kernels().activation_backward(
         {static_cast<Activation>(index), dy.data, x.data, dx.data, begin, end});
   });

@@ -9,7 +9,7 @@ namespace lowbit::ops {
 namespace {
 
 // Values of a task: a few microseconds of reading.
-constexpr int64_t kGrain = 32768;
+constexpr int64_t kConvertGrain = 32768;
 
 Format words_of(const char* function, const std::string& name) {
   const FormatInfo& info = format_named(function, name);
@@ -26,7 +26,7 @@ void to_float32(const std::string& name, VectorView<const uint16_t> words,
   check(values.size == words.size, "to_float32: out has ", values.size, " values, expected ",
         words.size);
   Trace trace("to_float32", name.c_str(), "n", words.size);
-  parallel_for(words.size, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(words.size, kConvertGrain, [&](int64_t begin, int64_t end) {
     kernels().to_float32({format, words.data, values.data, begin, end});
   });
 }
@@ -37,7 +37,7 @@ void from_float32(const std::string& name, VectorView<const float> values,
   check(values.size == words.size, "from_float32: out has ", words.size, " values, expected ",
         values.size);
   Trace trace("from_float32", name.c_str(), "n", values.size);
-  parallel_for(values.size, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(values.size, kConvertGrain, [&](int64_t begin, int64_t end) {
     kernels().from_float32({format, values.data, words.data, begin, end});
   });
 }

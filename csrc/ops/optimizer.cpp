@@ -10,7 +10,7 @@
 
 namespace lowbit::ops {
 namespace {
-constexpr int64_t kGrain = 16384;
+constexpr int64_t kOptimizerGrain = 16384;
 }
 
 void adamw(VectorView<float> parameters, VectorView<const float> gradients, VectorView<float> m,
@@ -39,7 +39,7 @@ void adamw(VectorView<float> parameters, VectorView<const float> gradients, Vect
   args.root_correction =
       static_cast<float>(1 / std::sqrt(1 - std::pow(double{args.beta2}, steps)));
   Trace trace("adamw", parameters.size);
-  parallel_for(parameters.size, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(parameters.size, kOptimizerGrain, [&](int64_t begin, int64_t end) {
     AdamwArgs part = args;
     part.begin = begin, part.end = end;
     kernels().adamw(part);
@@ -47,13 +47,13 @@ void adamw(VectorView<float> parameters, VectorView<const float> gradients, Vect
 }
 
 double sum_of_squares(VectorView<const float> x) {
-  std::vector<double> parts(static_cast<size_t>(ceil_div(x.size, kGrain)));
-  parallel_for(x.size, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t chunk = begin; chunk < end; chunk += kGrain) {
+  std::vector<double> parts(static_cast<size_t>(ceil_div(x.size, kOptimizerGrain)));
+  parallel_for(x.size, kOptimizerGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = begin; chunk < end; chunk += kOptimizerGrain) {
       double sum = 0;
-      const int64_t stop = std::min(chunk + kGrain, end);
+      const int64_t stop = std::min(chunk + kOptimizerGrain, end);
       for (int64_t i = chunk; i < stop; ++i) sum += double{x[i]} * x[i];
-      parts[static_cast<size_t>(chunk / kGrain)] = sum;
+      parts[static_cast<size_t>(chunk / kOptimizerGrain)] = sum;
     }
   });
   double total = 0;

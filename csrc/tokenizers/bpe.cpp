@@ -7,12 +7,6 @@
 #include "tokenizers/utf8_atoms.hpp"
 
 namespace lowbit::tokenizers {
-namespace {
-
-constexpr uint32_t kNone = Merges::kNone;
-
-}  // namespace
-
 void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
   if (word.empty()) return;
   check(word.size() <= INT32_MAX, "Bpe.encode: a word has ", word.size(),

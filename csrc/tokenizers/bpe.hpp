@@ -70,6 +70,7 @@ class Bpe : public Model {
 
  private:
   // Longer words are not searched for the lowest rank after each merge.
+  static constexpr uint32_t kNone = Merges::kNone;
   static constexpr size_t kShortWord = 32;
 
   Bpe(const BpeVocabulary& vocabulary, BpeOptions options, size_t merge_count);

@@ -11,8 +11,6 @@
 namespace lowbit::tokenizers {
 namespace {
 
-constexpr uint32_t kNone = Merges::kNone;
-
 // Numbers in order of their keys, equal keys in order of the numbers.
 template <class Key>
 std::vector<uint32_t> sorted_by(size_t count, Key key) {
@@ -54,7 +52,7 @@ class IdIndex {
       return order_[id];
     const auto less = [&](uint32_t symbol, int32_t wanted) { return ids_[symbol] < wanted; };
     const auto found = std::lower_bound(order_.begin(), order_.end(), id, less);
-    return found != order_.end() && ids_[*found] == id ? *found : kNone;
+    return found != order_.end() && ids_[*found] == id ? *found : Merges::kNone;
   }
 
  private:

@@ -14,7 +14,6 @@
 namespace lowbit::tokenizers {
 namespace {
 
-constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 // Pieces that are expected less often leave.
 constexpr double kLeastExpected = 0.5;
 // More pieces than are wanted are left for the last choice, which is by probability.
@@ -109,7 +108,7 @@ std::vector<double> UnigramTrainer::losses() const {
   parallel_for(pieces, 1024, [&](int64_t begin, int64_t end) {
     std::vector<uint32_t> cut;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      if (i < characters_) losses[i] = -kMinusInfinity;
+      if (i < characters_) losses[i] = std::numeric_limits<double>::infinity();
       if (i < characters_) continue;
       lattice_.best_cut(pieces_[i].place, pieces_[i].length, scores_, cut);
       losses[i] = loss(i, cut, total);
