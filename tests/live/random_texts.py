@@ -241,6 +241,18 @@ def _long_word(rng: random.Random) -> str:
     return "".join(rng.choices("acgtACGT0123456789+/", k=size))
 
 
+def _very_long_word(rng: random.Random) -> str:
+    size = rng.randint(10_000, 30_000)
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.choice("aZ0 -\u4e2d\u0430\U0001f600\n\u0301\u2581") * size
+    if kind == 1:
+        return "".join(rng.choices("acgt", k=size))
+    if kind == 2:
+        return (_word(rng) + _marked(rng)) * (size // 30)
+    return "".join([_point(rng, 0x20, 0x3000) for _ in range(size)])
+
+
 def _some(items: str | list[str], least: int = 1, most: int = 3) -> Fragment:
     return lambda rng: "".join(rng.choices(items, k=rng.randint(least, most)))
 
@@ -263,6 +275,7 @@ KINDS: list[tuple[float, Fragment]] = [
     (2, _some("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u00bf\u00a7\u2014\u2026\u3001", 1, 4)),
     (2, lambda rng: _point(rng)),
     (0.4, _long_word),
+    (0.02, _very_long_word),  # in one of about 900 texts
 ]
 FIXED = ["", " ", "\n", "a", "  a", "a  ", "\u2581", "\x00", "\ufeff", "\u0301", "\U0010ffff"]
 

@@ -45,6 +45,25 @@ def check_library(ours: Tokenizer, theirs: Any, texts: list[str]) -> None:
         assert places == other.offsets, differ("places", text, places, other.offsets)
         assert got.word_ids == other.word_ids, differ("words", text, got.word_ids, other.word_ids)
     check_decoding(ours, theirs, [other.ids for other in expected])
+    check_choices(ours, theirs, texts[::4], texts[1::4])
+
+
+def check_choices(ours: Tokenizer, theirs: Any, texts: list[str], pairs: list[str]) -> None:
+    """Pairs of texts, all that an encoding holds, and texts whose special tokens are text."""
+    for special in (True, False):
+        for text, pair in zip(texts, pairs, strict=False):
+            got = ours.encode(text, pair, add_special_tokens=special)
+            other = theirs.encode(text, pair, add_special_tokens=special)
+            assert got.ids.tolist() == other.ids, differ("ids", (text, pair), got.ids, other.ids)
+            assert got.type_ids.tolist() == other.type_ids, (text, pair)
+            assert got.special_tokens_mask.tolist() == other.special_tokens_mask, (text, pair)
+            assert got.word_ids == other.word_ids, (text, pair)
+            assert [tuple(place) for place in got.offsets.tolist()] == other.offsets, (text, pair)
+    theirs.encode_special_tokens = True
+    for text, other in zip(texts, theirs.encode_batch(texts), strict=True):
+        ids = ours.encode(text, parse_special=False).ids.tolist()
+        assert ids == other.ids, differ("ids of all as text", text, ids, other.ids)
+    theirs.encode_special_tokens = False
 
 
 def check_decoding(ours: Tokenizer, theirs: Any, lists: Iterable[list[int]]) -> None:
