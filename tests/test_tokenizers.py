@@ -198,6 +198,17 @@ def test_bad_training_arguments_are_named(arguments, message):
 # Refusals
 
 
+def test_scripts_cut_texts(tmp_path):
+    words = {word: id for id, word in enumerate(("?", "ab ", "\u4e2d\u30ab\u3072", "\u0436 ", "1"))}
+    model = {"type": "WordLevel", "vocab": words, "unk_token": "?"}
+    values = {"model": model, "pre_tokenizer": {"type": "UnicodeScripts"}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json")
+    encoding = tokenizer.encode("  ab \u4e2d\u30ab\u3072\u0436 1")
+    assert encoding.ids.tolist() == [1, 2, 3, 4]  # Han and kana are one; spaces join what is before
+    assert encoding.offsets.tolist() == [[2, 5], [5, 8], [8, 10], [10, 11]]
+
+
 def test_bad_texts_are_named(vocab):
     tok = Tokenizer.from_file(vocab)
     with pytest.raises(ValueError, match=r"texts\[1\] holds a lone surrogate"):
@@ -229,7 +240,7 @@ def tokenizer_json() -> dict:
         (["model", "type"], "Unigram", "model.vocab must be a list"),
         (["normalizer"], {"type": "NFKE"}, "normalizer 'NFKE' is not supported"),
         (["normalizer"], {"type": "Replace", "content": ""}, "Replace: pattern is missing"),
-        (["pre_tokenizer"], {"type": "UnicodeScripts"}, "pre_tokenizer 'UnicodeScripts'"),
+        (["pre_tokenizer"], {"type": "UnicodeScript"}, "pre_tokenizer 'UnicodeScript'"),
         (["pre_tokenizer"], {"type": "Metaspace", "prepend_scheme": "last"}, "prepend_scheme"),
         (["decoder"], {"type": "Strip", "content": "ab"}, "Strip: content must be one character"),
         (["post_processor"], {"type": "RobertaProcessing"}, "cls"),

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parent.parent / "csrc/tokenizers/tables/graphemes.inc"
+TABLES = Path(__file__).resolve().parent.parent / "csrc/tokenizers/tables"
 POINTS = [p for p in range(1, 0x110000) if not 0xD800 <= p < 0xE000 and p != ord("Z")]
 CLASSES = (
     "other", "control", "carriage_return", "line_feed", "prepend", "spacing_mark", "extend",
@@ -88,8 +88,27 @@ def starts(classes: list[int]) -> Iterator[int]:
         previous = kind
 
 
-def main() -> None:
+def write_starts(table: str, name: str, classes: list[int], tool: str) -> None:
     from tokenizers import __version__
+
+    lines, line = [], " "
+    for value in starts(classes):
+        if len(line) + len(str(value)) + 2 > 98:
+            lines.append(line)
+            line = " "
+        line += f" {value},"
+    head = [
+        f"// Written by tools/{Path(tool).name}; do not edit.",
+        f"// Observed through tokenizers {__version__}.",
+        "// Where a class begins: code point << 8 | class.",
+        f"inline constexpr uint32_t {name}[] = {{",
+    ]
+    target = TABLES / f"{table}.inc"
+    target.write_text("\n".join([*head, *lines, line, "};"]) + "\n", "ascii")
+    print(f"{target}: {sum(1 for _ in starts(classes))} ranges")
+
+
+def main() -> None:
     from tokenizers.normalizers import Precompiled
 
     classes = [0] * 0x110000
@@ -99,21 +118,9 @@ def main() -> None:
                 raise SystemExit(f"U+{point:04X} is of two classes")
             # Syllables are told apart by arithmetic.
             classes[point] = CLASSES.index("hangul_lv" if name == "hangul_lvt" else name)
-    lines, line = [], " "
-    for value in starts(classes):
-        if len(line) + len(str(value)) + 2 > 98:
-            lines.append(line)
-            line = " "
-        line += f" {value},"
-    head = [
-        "// Written by tools/make_grapheme_tables.py; do not edit.",
-        f"// Observed through tokenizers {__version__}.",
-        "// Where a class begins: code point << 8 | class.",
-        "inline constexpr uint32_t kGraphemeStarts[] = {",
-    ]
-    TARGET.write_text("\n".join([*head, *lines, line, "};"]) + "\n", "ascii")
+    write_starts("graphemes", "kGraphemeStarts", classes, __file__)
     counts = {name: classes.count(number) for number, name in enumerate(CLASSES)}
-    print(counts, sum(1 for _ in starts(classes)), "ranges")
+    print(counts)
 
 
 if __name__ == "__main__":

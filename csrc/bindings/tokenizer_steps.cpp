@@ -116,6 +116,7 @@ std::unique_ptr<const Step> make_pre_tokenizer(const py::dict& step) {
       {"Metaspace", metaspace},
       {"Whitespace", without_options(p::whitespace)},
       {"WhitespaceSplit", without_options(p::whitespace_split)},
+      {"UnicodeScripts", without_options(p::unicode_scripts)},
       {"CharDelimiterSplit",
        [](const Options& o) {
          return p::split(option<std::string>(o, "delimiter"), p::Behavior::removed, false);

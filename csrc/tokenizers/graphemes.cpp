@@ -1,8 +1,5 @@
 #include "tokenizers/graphemes.hpp"
 
-#include <algorithm>
-#include <iterator>
-
 #include "tokenizers/unicode.hpp"
 
 namespace lowbit::tokenizers {
@@ -11,6 +8,8 @@ namespace {
 #include "tokenizers/tables/graphemes.inc"
 
 }  // namespace
+
+GraphemeFinder::GraphemeFinder() : classes_(kGraphemeStarts) {}
 
 size_t GraphemeFinder::end(std::string_view text, size_t at) {
   const auto is_ascii = [&](size_t i) { return static_cast<uint8_t>(text[i]) < 0x80; };
@@ -62,15 +61,9 @@ void GraphemeFinder::advance(State& state, Class next) {
 }
 
 GraphemeFinder::Class GraphemeFinder::class_of(uint32_t point) {
-  if (point < begin_ || point >= end_) {
-    const auto behind =
-        std::upper_bound(std::begin(kGraphemeStarts), std::end(kGraphemeStarts), point << 8 | 255);
-    begin_ = behind[-1] >> 8;
-    end_ = behind == std::end(kGraphemeStarts) ? 0x110000 : *behind >> 8;
-    class_ = static_cast<Class>(behind[-1] & 255);
-  }
-  const bool final_consonant = class_ == Class::hangul_lv && (point - 0xac00) % 28 != 0;
-  return final_consonant ? Class::hangul_lvt : class_;
+  const auto found = static_cast<Class>(classes_(point));
+  const bool final_consonant = found == Class::hangul_lv && (point - 0xac00) % 28 != 0;
+  return final_consonant ? Class::hangul_lvt : found;
 }
 
 }  // namespace lowbit::tokenizers

@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <string_view>
 
+#include "tokenizers/class_ranges.hpp"
+
 namespace lowbit::tokenizers {
 
-// Finds clusters in a text from left to right; remembers the last class of characters it met, as
-// texts stay within few of them.
+// Finds clusters in a text from left to right.
 class GraphemeFinder {
  public:
+  GraphemeFinder();
+
   // The end of the cluster that begins at `at`, in valid UTF-8.
   size_t end(std::string_view text, size_t at);
 
@@ -37,8 +40,7 @@ class GraphemeFinder {
   static bool joins_hangul(Class last, Class next);
   Class class_of(uint32_t point);
 
-  uint32_t begin_ = 0, end_ = 0;  // code points of the class met last
-  Class class_ = Class::other;
+  ClassRanges classes_;
 };
 
 }  // namespace lowbit::tokenizers

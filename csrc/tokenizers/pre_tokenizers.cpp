@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "tokenizers/byte_alphabet.hpp"
+#include "tokenizers/class_ranges.hpp"
 #include "tokenizers/classes.hpp"
 #include "tokenizers/unicode.hpp"
 
 namespace lowbit::tokenizers::pre_tokenizers {
 namespace {
+
+#include "tokenizers/tables/scripts.inc"
 
 // The pieces of one stretch of text, from its matches and what lies between them.
 class Cutter {
@@ -281,6 +284,20 @@ StepPointer fixed_length(int64_t characters) {
       matches.push_back({begin, static_cast<uint32_t>(i)});
     }
   }, Behavior::isolated);
+}
+
+StepPointer unicode_scripts() {
+  return make_split([](std::string_view text, std::vector<Span>& matches) {
+    ClassRanges scripts(kScriptStarts);
+    uint8_t before = 0;  // 0 is no script
+    for (size_t i = 0; i < text.size();) {
+      const auto begin = static_cast<uint32_t>(i);
+      const uint8_t script = scripts(next_point(text, i));
+      if (script != 0 && script != before) matches.push_back({begin, begin}), before = script;
+      // The library leaves out what comes before the first script.
+      if (!matches.empty()) matches.back().end = static_cast<uint32_t>(i);
+    }
+  }, Behavior::removed, true);
 }
 
 StepPointer prefix_space() {

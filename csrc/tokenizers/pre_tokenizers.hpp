@@ -24,6 +24,7 @@ StepPointer punctuation(Behavior behavior);
 StepPointer digits(bool individual);
 StepPointer bert();  // at white space, punctuation marks alone
 StepPointer fixed_length(int64_t characters);
+StepPointer unicode_scripts();  // runs of one script, Han with kana; what is of none joins any
 
 // A space before every piece that does not begin with one, as GPT-2's add_prefix_space does.
 StepPointer prefix_space();

@@ -79,7 +79,10 @@ NORMALIZERS = [
     ),
 ]
 PRE_TOKENIZERS = [
-    *({"type": name} for name in ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")),
+    *(
+        {"type": name}
+        for name in ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "UnicodeScripts")
+    ),
     *({"type": "Punctuation", "behavior": b} for b in ("Isolated", "Removed", "Contiguous")),
     *({"type": "Punctuation", "behavior": b} for b in ("MergedWithPrevious", "MergedWithNext")),
     *({"type": "Digits", "individual_digits": b} for b in (True, False)),

@@ -126,6 +126,7 @@ PRE_TOKENIZERS: dict[str, Options] = {
     "Punctuation": {"behavior": (one_of(*BEHAVIORS), "Isolated")},
     "Digits": {"individual_digits": (boolean, False)},
     "FixedLength": {"length": (integer, 5)},
+    "UnicodeScripts": {},
 }
 DECODERS: dict[str, Options] = {
     "ByteLevel": _BYTE_LEVEL,
