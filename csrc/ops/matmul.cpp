@@ -30,7 +30,7 @@ constexpr int64_t kInt8TaskBytes = 256 * 1024;
 
 // Rows of a task at most: its part of x and y stays in the second-level cache from one stretch of
 // the depth to the next.
-constexpr int64_t kTaskRows = 576;
+constexpr int64_t kMostTaskRows = 576;
 
 // Rows from which a thread has its own: preparing the panels once more costs less than reading rows
 // that another core has in its cache.
@@ -208,7 +208,7 @@ Product PackedRows::times(const WeightView& weight) const {
 void matmul(MatmulArgs args, Compute compute) {
   const KernelTable& table = kernels();
   const int64_t second_depth = args.second.x.cols;
-  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kTaskRows : 4 * kTaskRows;
+  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
   if (compute == Compute::int16 && args.first.int16.codes) {
     run(args, 48, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
     return;
