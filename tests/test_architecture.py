@@ -8,22 +8,24 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+import pybind11
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CSRC = REPOSITORY / "csrc"
 PACKAGE = REPOSITORY / "python" / "lowbit"
 
-# Folder of csrc -> folders it may include from.
+# Folder of csrc -> folders, and single files, it may include from.
 MAY_INCLUDE = {
     "core": {"core"},
     "simd": {"core", "simd"},
     "formats": {"core", "simd", "formats"},
     "kernels": {"core", "simd", "formats", "kernels"},
-    "tokenizers": {"core", "tokenizers"},
+    "tokenizers": {"core", "tokenizers", "ops/dispatch.hpp"},
     "vectors": {"core", "vectors"},
     "ops": {"core", "formats", "kernels", "ops"},
     "capi": {"core", "ops", "tokenizers", "vectors", "capi"},
@@ -80,7 +82,7 @@ def test_includes_follow_the_order_of_folders(path: Path) -> None:
     folder = path.relative_to(CSRC).parts[0]
     for name in includes(path):
         if (CSRC / name).is_file():
-            assert name.split("/")[0] in MAY_INCLUDE[folder], f"includes {name}"
+            assert MAY_INCLUDE[folder] & {name, name.split("/")[0]}, f"includes {name}"
         else:
             assert name not in INTRINSICS or folder == "simd"
             assert not name.startswith("pybind11") or folder == "bindings"
@@ -190,3 +192,25 @@ def test_no_code_outside_its_instruction_set() -> None:
     command = [sys.executable, str(tool), str(newest_build())]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+
+
+@pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler on the path")
+@pytest.mark.parametrize("folders", [("core", "ops", "tokenizers"), ("bindings",)], ids=str)
+def test_files_compile_in_any_grouping(folders: tuple[str, ...], tmp_path: Path) -> None:
+    """The build compiles several files as one, and a new file moves others to another group."""
+    together = tmp_path / "together.cpp"
+    files = [p for p in in_csrc(*folders) if p.suffix == ".cpp"]
+    together.write_text("".join(f'#include "{p}"\n' for p in files))
+    tables = [f"-DLOWBIT_HAVE_{name}=1" for name in ("scalar", "avx2", "avx512", "amx")]
+    defined = ["-DLOWBIT_EMULATE=0", '-DLOWBIT_VERSION=""', *tables]
+    paths = [CSRC, pybind11.get_include(), sysconfig.get_paths()["include"]]
+    made = subprocess.run(
+        [COMPILER, "-std=c++20", "-fsyntax-only", *defined, *(f"-I{p}" for p in paths), together],
+        capture_output=True,
+        text=True,
+    )
+    errors = [line for line in made.stderr.splitlines() if "error" in line]
+    assert made.returncode == 0, "two files use one name:\n" + "\n".join(errors)

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from lowbit import _core
+from lowbit.tokenizers.patterns import PATTERNS
 from products import weight_of
+from split_words import word_splitter
 
 ISAS = _core.isas()
 FORMATS = [entry["name"] for entry in _core.formats()]
@@ -198,6 +200,17 @@ def optimized(rng: np.random.Generator) -> Iterator[Arrays]:
             gradients = normal(rng, size)
             _core.adamw(parameters, gradients, m, v, 1e-3, 0.9, 0.999, 1e-8, 0.01, step, 0.5)
         yield [parameters, m, v]
+
+
+@case("classify")
+def classified(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Words of random texts; more of them are in test_split_patterns.py."""
+    tokenizer = word_splitter(PATTERNS["cl100k"])
+    for size in (1, 64, 129, 3000):
+        points = [*rng.integers(0, 128, size), *rng.integers(128, 0xD800, size // 4)]
+        text = "".join(map(chr, rng.permutation(points)))
+        yield [np.array([len(word) for word in tokenizer.split(text)])]
+        yield list(tokenizer.encode_batch([text], [], [], 1 << 40, False, False, 1))
 
 
 @pytest.fixture

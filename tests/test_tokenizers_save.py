@@ -1,17 +1,22 @@
 """What a tokenizer.json can hold of other formats is saved exactly; the rest is refused by name."""
 
 import base64
+import json
+import math
+import random
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lowbit.files.json_numbers import read_float, write_float
 from lowbit.files.tokenizer_conversion import derive_merges
 from lowbit.files.tokenizer_json import write_tokenizer
 from lowbit.tokenizers import Tokenizer
 from lowbit.tokenizers.alphabet import byte_level_text
-from lowbit.tokenizers.spec import AddedToken, Bpe, Step, Unigram
+from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec, Unigram
 
 
 def write_ranks(path: Path, tokens: list[bytes]) -> Path:
@@ -92,3 +97,65 @@ def test_sentencepiece_is_refused(shared_data, tmp_path, name):
     with pytest.raises(ValueError, match='cannot hold the normalizer "SentencePiece"'):
         Tokenizer.from_file(shared_data / "tokenizers" / name).save(tmp_path / "tokenizer.json")
     assert not list(tmp_path.iterdir())
+
+
+# Scores of Unigram models
+
+
+def scores_of(count: int) -> list[float]:
+    chance = random.Random(7)
+    return [-chance.uniform(1, 18) for _ in range(count)]
+
+
+def test_nearly_all_numbers_have_a_text_that_reads_back():
+    chance = random.Random(5)
+    bits = (struct.unpack("d", chance.randbytes(8))[0] for _ in range(5000))
+    numbers = [*scores_of(5000), *(x for x in bits if math.isfinite(x)), 0.0, -0.0, 1e300, 5e-324]
+    wrong = [x for x in numbers if read_float(write_float(x)) != x]
+    assert len(wrong) < 0.004 * len(numbers)
+    for x in wrong:  # a neighbour then
+        assert math.isclose(read_float(write_float(x)), x, rel_tol=4e-16)
+    assert sum(read_float(repr(x)) != x for x in numbers) > 0.1 * len(numbers)
+    for x in numbers:
+        assert json.loads(write_float(x)) == pytest.approx(x, rel=1e-15)
+
+
+def test_numbers_that_were_read_have_a_text_that_reads_back():
+    for x in scores_of(20000):
+        read = read_float(repr(x))
+        assert read_float(write_float(read)) == read
+
+
+def test_saved_scores_read_back_bit_by_bit(tmp_path: Path):
+    scores = [x for x in scores_of(3000) if read_float(write_float(x)) == x]
+    pieces = [["<unk>", 0.0], *([f'p"{i}\n', score] for i, score in enumerate(scores))]
+    write_tokenizer(tmp_path / "one.json", TokenizerSpec(Unigram(pieces, 0)))
+    again = Tokenizer.from_file(tmp_path / "one.json")
+    assert list(again.spec.model.pieces) == pieces
+    again.save(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_the_library_reads_the_saved_scores_alike(tmp_path: Path):
+    tokenizers = pytest.importorskip("tokenizers")
+    scores = [x for x in scores_of(1000) if read_float(write_float(x)) == x]
+    pieces = [["<unk>", 0.0], *([f"p{i}", score] for i, score in enumerate(scores))]
+    write_tokenizer(tmp_path / "tokenizer.json", TokenizerSpec(Unigram(pieces, 0)))
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert json.loads(theirs.to_str())["model"]["vocab"] == pieces
+
+
+def test_a_published_file_is_saved_with_its_scores(shared_data: Path, tmp_path: Path):
+    ours = Tokenizer.from_file(shared_data / "tokenizers/xlnet/tokenizer.json")
+    ours.save(tmp_path / "one.json")
+    again = Tokenizer.from_file(tmp_path / "one.json")
+    assert list(again.spec.model.pieces) == list(ours.spec.model.pieces)
+    again.save(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_the_scores_of_a_sentencepiece_file_have_texts(shared_data: Path):
+    model = Tokenizer.from_file(shared_data / "tokenizers/t5-nai/nai-t5.model").spec.model
+    scores = [float(score) for _, score in model.pieces]
+    wrong = [x for x in scores if read_float(write_float(x)) != x]
+    assert len(wrong) < 0.004 * len(scores)

@@ -19,13 +19,6 @@ std::string_view text_of(py::handle text, py::ssize_t index = 0) {
                               "with errors=\"replace\""));
 }
 
-template <class T>
-Array<T> to_array(const std::vector<T>& values) {
-  Array<T> out(static_cast<py::ssize_t>(values.size()));
-  if (!values.empty()) std::memcpy(out.mutable_data(), values.data(), values.size() * sizeof(T));
-  return out;
-}
-
 Pipeline::Steps make_steps(const py::list& steps,
                            std::unique_ptr<const Step> (*make)(const py::dict&)) {
   Pipeline::Steps out;
@@ -51,6 +44,15 @@ Specials read_specials(const py::object& specials) {
   return {false, py::cast<std::vector<int32_t>>(specials)};
 }
 
+// None, or the fields of a Sampling.
+std::optional<Sampling> read_sampling(const py::object& sampling) {
+  if (sampling.is_none()) return {};
+  const auto given = py::cast<py::dict>(sampling);
+  return Sampling{option<float>(given, "dropout"), option<double>(given, "alpha"),
+                  option<int64_t>(given, "nbest_size"), option<uint64_t>(given, "seed"),
+                  option<uint64_t>(given, "side")};
+}
+
 std::vector<std::string_view> read_texts(const py::list& texts) {
   std::vector<std::string_view> views;
   views.reserve(texts.size());
@@ -62,7 +64,8 @@ std::vector<std::string_view> read_texts(const py::list& texts) {
 
 std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalizers,
                                 const py::list& pre_tokenizers, const py::object& cut,
-                                const py::list& added, int32_t unknown) {
+                                const std::string& raw_cut, const py::list& added,
+                                int32_t unknown) {
   Pipeline pipeline{make_steps(normalizers, make_normalizer),
                     make_steps(pre_tokenizers, make_pre_tokenizer), nullptr};
   if (!cut.is_none()) pipeline.cut = make_pre_tokenizer(py::cast<py::dict>(cut));
@@ -70,16 +73,32 @@ std::unique_ptr<Tokenizer> make(const py::dict& model, const py::list& normalize
     if (option<std::string>(py::cast<py::dict>(step), "type") == "SentencePiece")
       pipeline.normalizes_added = false;
   pipeline.unknown = unknown;
+  if (raw_cut == "punctuation") pipeline.raw_cut = RawCut::punctuation;
+  if (raw_cut == "sentencepiece") pipeline.raw_cut = RawCut::sentencepiece;
+  if (raw_cut == "spaces") pipeline.raw_cut = RawCut::spaces;
   return std::make_unique<Tokenizer>(make_model(model), read_added(added), std::move(pipeline));
 }
 
-py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::object& special) {
+py::tuple encode(const Tokenizer& tokenizer, const py::str& text, const py::object& special,
+                 const py::object& sampling) {
   const std::string_view view = text_of(text);
   const Specials specials = read_specials(special);
+  const std::optional<Sampling> drawn = read_sampling(sampling);
   Located out;
-  released([&] { out = tokenizer.encode(view, specials); });
+  released([&] { out = tokenizer.encode(view, specials, drawn ? &*drawn : nullptr); });
   return py::make_tuple(to_array(out.ids), to_array(out.begins), to_array(out.ends),
                         to_array(out.words), py::cast(out.spelled));
+}
+
+py::list nbest(const Tokenizer& tokenizer, const py::str& text, const py::object& special,
+               int64_t count) {
+  const std::string_view view = text_of(text);
+  const Specials specials = read_specials(special);
+  std::vector<RankedIds> ranked;
+  released([&] { ranked = tokenizer.nbest(view, specials, count); });
+  py::list out;
+  for (const RankedIds& one : ranked) out.append(py::make_tuple(to_array(one.ids), one.score));
+  return out;
 }
 
 // Short texts take less time than other threads would need to notice.
@@ -108,12 +127,13 @@ Array<int32_t> encode_ids(const Tokenizer& tokenizer, const py::str& text, bool 
 py::tuple encode_batch(const Tokenizer& tokenizer, const py::list& texts,
                        const std::vector<int32_t>& before, const std::vector<int32_t>& after,
                        int64_t max_length, bool keep_end, const py::object& special,
-                       int max_threads) {
+                       int max_threads, const py::object& sampling) {
   const std::vector<std::string_view> views = read_texts(texts);
-  const Frame frame{before, after, max_length, keep_end, read_specials(special), max_threads};
+  const Frame frame{before,      after, max_length, keep_end, read_specials(special),
+                    max_threads, read_sampling(sampling)};
   Ragged out;
   released([&] { out = tokenizer.encode_batch(views, frame); });
-  return py::make_tuple(to_array(out.ids), to_array(out.indptr));
+  return py::make_tuple(adopt(std::move(out.ids), {out.indptr.back()}), to_array(out.indptr));
 }
 
 Array<int64_t> count_batch(const Tokenizer& tokenizer, const py::list& texts,
@@ -150,9 +170,10 @@ py::str decode(const Decoder& decoder, const Array<int32_t>& ids, bool skip_spec
 
 void bind_tokenizers(py::module_& m) {
   py::class_<Tokenizer>(m, "Tokenizer")
-      .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "added"_a,
-           "unknown"_a)
-      .def("encode", &encode, "text"_a, "special"_a)
+      .def(py::init(&make), "model"_a, "normalizers"_a, "pre_tokenizers"_a, "cut"_a, "raw_cut"_a,
+           "added"_a, "unknown"_a)
+      .def("encode", &encode, "text"_a, "special"_a, "sampling"_a = py::none())
+      .def("nbest", &nbest, "text"_a, "special"_a, "count"_a)
       .def(
           "normalize",
           [](const Tokenizer& tokenizer, const py::str& text) {
@@ -176,7 +197,7 @@ void bind_tokenizers(py::module_& m) {
           "text"_a, "special"_a)
       .def("encode_ids", &encode_ids, "text"_a, "special"_a, "before"_a, "after"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "before"_a, "after"_a, "max_length"_a,
-           "keep_end"_a, "special"_a, "max_threads"_a)
+           "keep_end"_a, "special"_a, "max_threads"_a, "sampling"_a = py::none())
       .def("count_batch", &count_batch, "texts"_a, "special"_a, "max_threads"_a)
       .def(
           "with_added",

@@ -68,13 +68,19 @@ VectorView<const T> vector(const char* name, const Maybe<T>& array) {
   return array ? vector(name, *array) : VectorView<const T>{};
 }
 
-// An uninitialized array in memory that is kept for the next result when it is dropped.
+// An array of memory that is kept for the next result when it is dropped. Null is for no elements.
+template <class T>
+Array<T> adopt(Memory<T> memory, std::vector<py::ssize_t> shape) {
+  if (!memory) return Array<T>(std::move(shape));
+  const py::capsule owner(memory.get(), [](void* p) { give_memory(p); });
+  return Array<T>(std::move(shape), memory.release(), owner);
+}
+
+// An uninitialized one.
 inline Array<float> new_array(std::vector<py::ssize_t> shape) {
   py::ssize_t count = 1;
   for (const py::ssize_t size : shape) count *= size;
-  Memory<float> memory = take<float>(count);
-  const py::capsule owner(memory.get(), [](void* p) { give_memory(p); });
-  return Array<float>(std::move(shape), memory.release(), owner);
+  return adopt(take<float>(count), std::move(shape));
 }
 
 inline Array<float> new_matrix(int64_t rows, int64_t cols) { return new_array({rows, cols}); }

@@ -1,6 +1,7 @@
 // Parts of a tokenizer from their descriptions in Python: {"type": name, option: value, ...}.
 #pragma once
 
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -25,6 +26,13 @@ inline std::optional<std::string_view> utf8(py::handle text) {
   if (data) return std::string_view(data, static_cast<size_t>(size));
   PyErr_Clear();
   return {};
+}
+
+template <class T>
+Array<T> to_array(const std::vector<T>& values) {
+  Array<T> out(static_cast<py::ssize_t>(values.size()));
+  if (!values.empty()) std::memcpy(out.mutable_data(), values.data(), values.size() * sizeof(T));
+  return out;
 }
 
 template <class T>

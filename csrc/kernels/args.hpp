@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/byte_masks.hpp"
 #include "core/views.hpp"
 #include "formats/weight.hpp"
 
@@ -171,5 +172,12 @@ constexpr int64_t kMatmulInt8TileDepth = 1024;
 inline int64_t matmul_int8_tiles_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulInt8TileDepth / 4 + round_up(second_depth, 16));
 }
+
+// Classifies kMaskBytes * blocks bytes of a text.
+struct ClassifyArgs {
+  const uint8_t* text;
+  int64_t blocks;
+  ByteMasks* masks;  // [blocks]
+};
 
 }  // namespace lowbit

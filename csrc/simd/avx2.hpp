@@ -281,6 +281,23 @@ inline I32 widen(PairSum sum) {
   return {detail::add_neighbours(sum.lo), detail::add_neighbours(sum.hi)};
 }
 
+struct Bytes64 { __m256i lo, hi; };
+inline Bytes64 load_bytes64(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+namespace detail {
+inline uint64_t in_range32(__m256i v, uint8_t first, uint8_t last) {
+  const auto bytes = [](int value) { return _mm256_set1_epi8(static_cast<char>(value)); };
+  const __m256i above = _mm256_sub_epi8(v, bytes(first));
+  const __m256i inside = _mm256_cmpeq_epi8(_mm256_min_epu8(above, bytes(last - first)), above);
+  return static_cast<uint32_t>(_mm256_movemask_epi8(inside));
+}
+}  // namespace detail
+inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
+  return detail::in_range32(v.lo, first, last) | detail::in_range32(v.hi, first, last) << 32;
+}
+
 inline float reduce_add(F32 v) {
   const __m256 eight = _mm256_add_ps(v.lo, v.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

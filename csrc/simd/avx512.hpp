@@ -159,6 +159,13 @@ inline I32 add_products(I32 sum, Nibbles w, I32 x) {
 }
 inline I32 widen(I32 sum) { return sum; }
 
+struct Bytes64 { __m512i v; };
+inline Bytes64 load_bytes64(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
+  const auto bytes = [](int value) { return _mm512_set1_epi8(static_cast<char>(value)); };
+  return _mm512_cmple_epu8_mask(_mm512_sub_epi8(v.v, bytes(first)), bytes(last - first));
+}
+
 inline float reduce_add(F32 v) {
   const __m256 eight =
       _mm256_add_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));

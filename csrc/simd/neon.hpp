@@ -255,6 +255,23 @@ inline I32 add_products(I32 sum, Weights w, I32 x) {
 }
 inline I32 widen(I32 sum) { return sum; }
 
+struct Bytes64 { uint8x16_t q[4]; };
+inline Bytes64 load_bytes64(const uint8_t* p) {
+  return {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+}
+// Each byte keeps its own bit of eight; pairwise sums bring eight bytes together in one.
+inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
+  const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+  uint8x16_t found[4];
+  for (int i = 0; i < 4; ++i) {
+    const uint8x16_t above = vsubq_u8(v.q[i], vdupq_n_u8(first));
+    const uint8x16_t span = vdupq_n_u8(static_cast<uint8_t>(last - first));
+    found[i] = vandq_u8(vcleq_u8(above, span), bit);
+  }
+  const uint8x16_t four = vpaddq_u8(vpaddq_u8(found[0], found[1]), vpaddq_u8(found[2], found[3]));
+  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(four, four)), 0);
+}
+
 inline float reduce_add(F32 v) {
   const float32x4_t four =
       vaddq_f32(vaddq_f32(v.q[0], v.q[2]), vaddq_f32(v.q[1], v.q[3]));

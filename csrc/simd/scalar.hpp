@@ -262,6 +262,20 @@ inline I32 add_products(I32 sum, Weights w, I32 x) {
 }
 inline I32 widen(I32 sum) { return sum; }
 
+struct Bytes64 { uint8_t byte[64]; };
+inline Bytes64 load_bytes64(const uint8_t* p) {
+  Bytes64 out;
+  std::memcpy(out.byte, p, sizeof out.byte);
+  return out;
+}
+inline uint64_t in_range(const Bytes64& v, uint8_t first, uint8_t last) {
+  const auto span = static_cast<uint8_t>(last - first);
+  uint64_t mask = 0;
+  for (int i = 0; i < 64; ++i)
+    mask |= uint64_t{static_cast<uint8_t>(v.byte[i] - first) <= span} << i;
+  return mask;
+}
+
 // The tree of the vector code: halves of 8, then 4, then 2, then 1.
 inline float reduce_add(F32 v) {
   for (int half = 8; half > 0; half /= 2)

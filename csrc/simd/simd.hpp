@@ -38,6 +38,8 @@
 //                                 other, q the next four of each. sums is a PairSums<W>, begun
 //                                 with no_pair_sums<W>(); widen<0>(sums) and widen<1>(sums) are
 //                                 the rows' I32, after half as many calls at most
+//   load_bytes64(p)               Bytes64: 64 bytes without sign
+//   in_range(b, first, last)      bit i of the uint64_t: whether byte i is in first..last
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators

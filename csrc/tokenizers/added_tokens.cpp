@@ -17,7 +17,6 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
   return end == text.size() || !is_word_character(next_point(text, end));
 }
 
-
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
@@ -25,14 +24,20 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
     check(!tokens_[i].content.empty(), "Tokenizer: an added token is empty");
     trie_.insert(tokens_[i].content, static_cast<int32_t>(i));
     starts_[static_cast<uint8_t>(tokens_[i].content[0])] = true;
+    one_start_ &= tokens_[i].content[0] == tokens_[0].content[0];
   }
+}
+
+size_t AddedTokens::next_start(std::string_view text, size_t at) const {
+  if (one_start_) return std::min(text.find(tokens_[0].content[0], at), text.size());
+  while (at < text.size() && !starts_[static_cast<uint8_t>(text[at])]) ++at;
+  return at;
 }
 
 AddedTokens::Found AddedTokens::find(std::string_view text, size_t from,
                                      const Specials& specials) const {
   if (tokens_.empty()) return {};
-  for (size_t i = from; i < text.size(); ++i) {
-    if (!starts_[static_cast<uint8_t>(text[i])]) continue;
+  for (size_t i = from; (i = next_start(text, i)) < text.size(); ++i) {
     const Trie::Match match = trie_.longest(text.substr(i));
     if (match.id == Trie::kNone) continue;
     const AddedToken& token = tokens_[static_cast<size_t>(match.id)];

@@ -47,9 +47,13 @@ class AddedTokens {
   Found find(std::string_view text, size_t from, const Specials& specials) const;
 
  private:
+  // The first byte from `at` on that begins a token, or the end.
+  size_t next_start(std::string_view text, size_t at) const;
+
   std::vector<AddedToken> tokens_;
   Trie trie_;                       // content -> index in tokens_
   std::array<bool, 256> starts_{};  // bytes that begin a token
+  bool one_start_ = true;           // all begin with the same, as is usual
 };
 
 }  // namespace lowbit::tokenizers

@@ -195,4 +195,14 @@ BertWords::BertWords(const normalizers::BertOptions& options) : options_(options
 
 void BertWords::apply(Text& text) const { BertWriter(*this, text).run(); }
 
+bool BertWords::apply_to_word(std::string& word) const {
+  if (word.size() == 1 && ascii_[static_cast<uint8_t>(word[0])] == kMark) return true;
+  for (char& byte : word) {
+    const uint8_t made = ascii_[static_cast<uint8_t>(byte)];
+    if (made >= 0x80) return false;
+    byte = static_cast<char>(made);
+  }
+  return true;
+}
+
 }  // namespace lowbit::tokenizers

@@ -16,6 +16,7 @@ class BertWords final : public Step {
  public:
   explicit BertWords(const normalizers::BertOptions& options);
   void apply(Text& text) const override;
+  bool apply_to_word(std::string& word) const override;
 
  private:
   friend class BertWriter;

@@ -9,9 +9,8 @@
 namespace lowbit::tokenizers {
 void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
   if (word.empty()) return;
-  check(word.size() <= INT32_MAX, "Bpe.encode: a word has ", word.size(),
-        " bytes, at most 2 GB fit");
-  if (const int32_t id = random() ? -1 : whole_word(word); id >= 0)
+  check_length(word);
+  if (const int32_t id = whole_word(word); id >= 0)
     return pieces.push_back({id, 0, static_cast<int32_t>(word.size())});
   if (encode_short(word, pieces)) return;
   std::vector<Part> parts;
@@ -19,6 +18,11 @@ void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
   split_into_atoms(word, parts);
   const size_t count = merge(parts.data(), parts.size());
   append(word, parts.data(), count, pieces);
+}
+
+void Bpe::check_length(std::string_view word) {
+  check(word.size() <= INT32_MAX, "Bpe.encode: a word has ", word.size(),
+        " bytes, at most 2 GB fit");
 }
 
 int32_t Bpe::whole_word(std::string_view word) const {
@@ -43,7 +47,7 @@ size_t Bpe::split_into_bytes(std::string_view word, Part* parts) const {
 
 // The way of nearly all words. False for others.
 bool Bpe::encode_short(std::string_view word, std::vector<Piece>& pieces) const {
-  if (random() || !(derived_ || splits_->regular())) return false;
+  if (!(derived_ || splits_->regular())) return false;
   Part parts[kShortWord];
   const size_t count = split_into_bytes(word, parts);
   if (count == 0) return false;
@@ -52,10 +56,6 @@ bool Bpe::encode_short(std::string_view word, std::vector<Piece>& pieces) const 
 }
 
 size_t Bpe::merge(Part* parts, size_t count) const {
-  if (random()) {
-    const uint64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
-    return merge_by_heap(merges_, parts, count, {options_.dropout, options_.seed, call});
-  }
   const bool regular = splits_ && splits_->regular();
   if (count <= kShortWord && (derived_ || regular)) {
     rank_parts(merges_, parts, count);

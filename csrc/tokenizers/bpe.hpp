@@ -2,19 +2,17 @@
 // sentencepiece do it.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "tokenizers/bpe_merges.hpp"
 #include "tokenizers/bpe_splits.hpp"
 #include "tokenizers/model.hpp"
-#include "tokenizers/token_index.hpp"
+#include "tokenizers/token_table.hpp"
 #include "tokenizers/whole_words.hpp"
 
 namespace lowbit::tokenizers {
@@ -29,31 +27,21 @@ struct BpeOptions {
   bool ignore_merges = false;         // a word that is a token is that token
   std::string continuing_prefix;      // before every atom but the first
   std::string end_of_word_suffix;     // behind the last atom
-  float dropout = 0;                  // probability that a merge is passed over
-  uint64_t seed = 0;                  // of the dropout
 };
 
 // `ids[i]` is the id of `tokens[i]`: from 0 to 2^31 - 1, each at most once. Of equal tokens the
 // last counts.
 struct BpeVocabulary {
-  std::vector<std::string> tokens;
+  StringTable tokens;
   std::vector<int32_t> ids;
-};
-
-// A merge by ids.
-struct IdMerge {
-  int32_t left, right, merged;
 };
 
 class Bpe : public Model {
  public:
-  using StringMerges = std::vector<std::pair<std::string, std::string>>;
-
-  // Merges in order of rank; of equal merges the last counts.
-  static std::unique_ptr<Bpe> from_merges(const BpeVocabulary& vocabulary,
-                                          const StringMerges& merges, BpeOptions options);
-  static std::unique_ptr<Bpe> from_merges(const BpeVocabulary& vocabulary,
-                                          const std::vector<IdMerge>& merges, BpeOptions options);
+  // Merges in order of rank, by the places of tokens; of equal merges the last counts.
+  static std::unique_ptr<Bpe> from_merges(BpeVocabulary vocabulary,
+                                          const std::vector<TokenPair>& merges,
+                                          BpeOptions options);
 
   // Any two neighbours merge whose text is a token, lowest rank first. In tiktoken ranks are ids
   // and `ignore_merges` holds.
@@ -65,15 +53,17 @@ class Bpe : public Model {
 
   void encode(std::string_view word, std::vector<Piece>& pieces) const override;
 
-  // With dropout the result differs from call to call, so that nothing may be kept.
-  bool random() const { return options_.dropout > 0; }
+  // With dropout, as in the tokenizers library: candidates are passed over with its probability,
+  // until a merge comes to pass; `ignore_merges` is not looked at.
+  void sample(std::string_view word, const Sampling& sampling, uint64_t seed,
+              std::vector<Piece>& pieces) const override;
 
  private:
   // Longer words are not searched for the lowest rank after each merge.
   static constexpr uint32_t kNone = Merges::kNone;
   static constexpr size_t kShortWord = 32;
 
-  Bpe(const BpeVocabulary& vocabulary, BpeOptions options, size_t merge_count);
+  Bpe(BpeVocabulary vocabulary, BpeOptions options, size_t merge_count);
 
   // Construction.
   static std::unique_ptr<Bpe> from_order(BpeVocabulary vocabulary, std::vector<uint32_t> ranks,
@@ -81,13 +71,14 @@ class Bpe : public Model {
   void find_special_atoms();
   bool may_be_atom(std::string_view token) const;
   void derive_merge(uint32_t token, uint32_t rank, std::vector<Part>& parts);
-  std::string join(const std::string& left, const std::string& right) const;
+  uint32_t find_merged(TokenPair pair, uint32_t rank, uint32_t guess, std::string& text) const;
   void list_merges();
   void finish();
   void renumber(const std::vector<Merge>& made);
   void list_whole_words(const std::vector<bool>& spelled);
 
   // Encoding.
+  static void check_length(std::string_view word);
   bool has_affixes() const {
     return !options_.continuing_prefix.empty() || !options_.end_of_word_suffix.empty();
   }
@@ -107,6 +98,8 @@ class Bpe : public Model {
   void split_by_reference(std::string_view word, std::vector<Part>& parts) const;
   size_t merge(Part* parts, size_t count) const;
   const LongWords* long_words() const;
+  const Merges& all_merges() const;
+  Merges derive_all_merges() const;
   void append(std::string_view word, const Part* parts, size_t count,
               std::vector<Piece>& pieces) const;
 
@@ -128,7 +121,11 @@ class Bpe : public Model {
   std::unique_ptr<Splits> splits_;
   mutable std::once_flag long_words_once_;
   mutable std::unique_ptr<LongWords> long_words_;
-  mutable std::atomic<uint64_t> calls_{0};  // numbers the random streams
+  bool tied_ = false;                 // if derived: whether tokens have equal ranks
+  std::vector<uint32_t> ranks_;       // if derived, by number of the token
+  std::vector<Merge> listed_;         // all merges, if `merges_` has not all
+  mutable std::once_flag all_merges_once_;
+  mutable std::unique_ptr<Merges> all_merges_;
 };
 
 }  // namespace lowbit::tokenizers

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <unordered_set>
 
 #include "core/error.hpp"
 #include "tokenizers/bpe.hpp"
+#include "tokenizers/unicode.hpp"
 #include "tokenizers/utf8_atoms.hpp"
 
 namespace lowbit::tokenizers {
@@ -35,64 +35,51 @@ std::vector<uint32_t> counting_sort(size_t count, Key key) {
   return order;
 }
 
-// Symbols by id.
-class IdIndex {
- public:
-  explicit IdIndex(const BpeVocabulary& vocabulary)
-      : ids_(vocabulary.ids),
-        order_(sorted_by(ids_.size(), [&](uint32_t symbol) { return ids_[symbol]; })) {
-    for (size_t i = 0; i + 1 < order_.size(); ++i)
-      check(ids_[order_[i]] != ids_[order_[i + 1]], "Bpe: the tokens '",
-            vocabulary.tokens[order_[i]], "' and '", vocabulary.tokens[order_[i + 1]],
-            "' have the same id ", ids_[order_[i]]);
-  }
-  uint32_t find(int32_t id) const {
-    // Most vocabularies have the ids 0, 1, 2, ...
-    if (id >= 0 && static_cast<size_t>(id) < ids_.size() && ids_[order_[id]] == id)
-      return order_[id];
-    const auto less = [&](uint32_t symbol, int32_t wanted) { return ids_[symbol] < wanted; };
-    const auto found = std::lower_bound(order_.begin(), order_.end(), id, less);
-    return found != order_.end() && ids_[*found] == id ? *found : Merges::kNone;
-  }
-
- private:
-  const std::vector<int32_t>& ids_;
-  std::vector<uint32_t> order_;
-};
-
 void check_vocabulary(const BpeVocabulary& vocabulary) {
   const auto& [tokens, ids] = vocabulary;
   check(tokens.size() == ids.size(), "Bpe: ", tokens.size(), " tokens but ", ids.size(), " ids");
   for (size_t i = 0; i < ids.size(); ++i)
     check(ids[i] >= 0, "Bpe: the id of '", tokens[i], "' must be at least 0, got ", ids[i]);
+  const std::vector<uint32_t> order = sorted_by(ids.size(), [&](uint32_t i) { return ids[i]; });
+  for (size_t i = 0; i + 1 < order.size(); ++i)
+    check(ids[order[i]] != ids[order[i + 1]], "Bpe: the tokens '", tokens[order[i]], "' and '",
+          tokens[order[i + 1]], "' have the same id ", ids[order[i]]);
 }
 
 // Adds the atoms that are parts of tokens without being tokens.
 void add_missing_atoms(BpeVocabulary& vocabulary, Atoms atoms) {
-  std::unordered_set<std::string_view> known;
-  for (const std::string& token : vocabulary.tokens)
-    if (token.size() <= 4) known.insert(token);
-  std::vector<std::string> missing;
-  bool seen[256] = {};
-  for (const std::string& token : vocabulary.tokens)
-    for (size_t at = 0, length; at < token.size(); at += length) {
-      length = atoms == Atoms::bytes ? 1 : atom_length(token, at);
-      if (length == 1 && std::exchange(seen[static_cast<uint8_t>(token[at])], true)) continue;
-      const std::string_view atom = std::string_view(token).substr(at, length);
-      if (known.insert(atom).second) missing.emplace_back(atom);
+  std::vector<bool> known(0x110000 + 0x100);  // by code point, or behind them by byte
+  const auto length_at = [&](std::string_view token, size_t at) {
+    return atoms == Atoms::bytes ? 1 : atom_length(token, at);
+  };
+  const auto number = [](std::string_view atom) {
+    if (atom.size() == 1) return size_t{0x110000} + static_cast<uint8_t>(atom[0]);
+    size_t at = 0;
+    return size_t{next_point(atom, at)};
+  };
+  const size_t count = vocabulary.tokens.size();
+  for (size_t i = 0; i < count; ++i) {
+    const std::string_view token = vocabulary.tokens[i];
+    if (!token.empty() && length_at(token, 0) == token.size()) known[number(token)] = true;
+  }
+  for (size_t i = 0; i < count; ++i)
+    for (size_t at = 0, length; at < vocabulary.tokens[i].size(); at += length) {
+      const std::string_view token = vocabulary.tokens[i];
+      length = length_at(token, at);
+      const std::string_view atom = token.substr(at, length);
+      if (known[number(atom)]) continue;
+      known[number(atom)] = true;
+      vocabulary.tokens.push_back(std::string(atom));
+      vocabulary.ids.push_back(-1);
     }
-  vocabulary.ids.resize(vocabulary.ids.size() + missing.size(), -1);
-  std::move(missing.begin(), missing.end(), std::back_inserter(vocabulary.tokens));
 }
 
 }  // namespace
 
-Bpe::Bpe(const BpeVocabulary& vocabulary, BpeOptions options, size_t merge_count)
-    : options_(std::move(options)), index_(vocabulary.tokens), symbols_(index_.size()),
-      ids_(vocabulary.ids) {
+Bpe::Bpe(BpeVocabulary vocabulary, BpeOptions options, size_t merge_count)
+    : options_(std::move(options)), index_(std::move(vocabulary.tokens)), symbols_(index_.size()),
+      ids_(std::move(vocabulary.ids)) {
   std::iota(symbols_.begin(), symbols_.end(), 0u);
-  check(options_.dropout >= 0 && options_.dropout <= 1, "Bpe: dropout must be from 0 to 1, got ",
-        options_.dropout);
   check(merge_count < kNone && index_.size() < kNone - 1, "Bpe: ", index_.size(), " tokens and ",
         merge_count, " merges, at most 2 million fit");
   prefix_length_ = count_atoms(options_.continuing_prefix);
@@ -135,57 +122,34 @@ bool Bpe::may_be_atom(std::string_view token) const {
   return is_last(token) || (token.starts_with(prefix) && is_last(token.substr(prefix.size())));
 }
 
-// As in the reference, where the right part loses as many bytes as the prefix has characters.
-std::string Bpe::join(const std::string& left, const std::string& right) const {
+// The token that a merge makes. As in the reference the right part loses as many bytes as the
+// prefix has characters. Tokens mostly come in the order of their merges: `guess` is looked at
+// first.
+uint32_t Bpe::find_merged(TokenPair pair, uint32_t rank, uint32_t guess, std::string& text) const {
+  const std::string_view left = index_.text(pair.left), right = index_.text(pair.right);
   check(right.size() >= prefix_length_, "Bpe: merge ('", left, "', '", right,
         "'): the right part is shorter than the prefix '", options_.continuing_prefix, "'");
-  return std::string(left).append(right, prefix_length_);
+  text.assign(left).append(right, prefix_length_);
+  if (guess < index_.size() && index_.text(guess) == text && !index_.has_equal_tokens())
+    return guess;
+  const uint32_t found = index_.find(text);
+  check(found != TokenIndex::kNone, "Bpe: merge ", rank, " ('", left, "', '", right, "'): '", text,
+        "' is not in the vocabulary");
+  return found;
 }
 
-std::unique_ptr<Bpe> Bpe::from_merges(const BpeVocabulary& vocabulary, const StringMerges& merges,
-                                      BpeOptions options) {
+std::unique_ptr<Bpe> Bpe::from_merges(BpeVocabulary vocabulary,
+                                      const std::vector<TokenPair>& merges, BpeOptions options) {
   check_vocabulary(vocabulary);
-  const IdIndex unique(vocabulary);
-  std::unique_ptr<Bpe> bpe(new Bpe(vocabulary, std::move(options), merges.size()));
+  std::unique_ptr<Bpe> bpe(new Bpe(std::move(vocabulary), std::move(options), merges.size()));
   uint32_t merged = 0;
+  std::string text;
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
-    const auto& [left, right] = merges[rank];
-    const auto find = [&](const std::string& part) {
-      const uint32_t found = bpe->index_.find(part);
-      check(found != TokenIndex::kNone, "Bpe: merge ", rank, " ('", left, "', '", right, "'): '",
-            part, "' is not in the vocabulary");
-      return found;
-    };
-    const std::string text = bpe->join(left, right);
-    // Tokens mostly come in the order of their merges.
-    if (++merged >= bpe->index_.size() || bpe->index_.text(merged) != text ||
-        bpe->index_.has_equal_tokens())
-      merged = find(text);
-    bpe->order_.push_back({find(left), find(right), rank, merged});
-  }
-  bpe->list_merges();
-  bpe->finish();
-  return bpe;
-}
-
-std::unique_ptr<Bpe> Bpe::from_merges(const BpeVocabulary& vocabulary,
-                                      const std::vector<IdMerge>& merges, BpeOptions options) {
-  check_vocabulary(vocabulary);
-  const IdIndex index(vocabulary);
-  std::unique_ptr<Bpe> bpe(new Bpe(vocabulary, std::move(options), merges.size()));
-  for (uint32_t rank = 0; rank < merges.size(); ++rank) {
-    const auto symbol = [&](int32_t id) {
-      const uint32_t found = index.find(id);
-      check(found != kNone, "Bpe: merge ", rank, ": no token has the id ", id);
-      return found;
-    };
-    const Merge merge{symbol(merges[rank].left), symbol(merges[rank].right), rank,
-                      symbol(merges[rank].merged)};
-    const auto& [tokens, ids] = vocabulary;
-    check(tokens[merge.merged] == bpe->join(tokens[merge.left], tokens[merge.right]),
-          "Bpe: merge ", rank, ": '", tokens[merge.left], "' and '", tokens[merge.right],
-          "' do not make '", tokens[merge.merged], "'");
-    bpe->order_.push_back(merge);
+    const TokenPair& pair = merges[rank];
+    check(std::max(pair.left, pair.right) < bpe->index_.size(), "Bpe: merge ", rank,
+          " is of a token beyond the ", bpe->index_.size(), " there are");
+    merged = bpe->find_merged(pair, rank, merged + 1, text);
+    bpe->order_.push_back({pair.left, pair.right, rank, merged});
   }
   bpe->list_merges();
   bpe->finish();
@@ -236,10 +200,9 @@ std::unique_ptr<Bpe> Bpe::from_order(BpeVocabulary vocabulary, std::vector<uint3
   check(options.continuing_prefix.empty() && options.end_of_word_suffix.empty(),
         "Bpe: ranks and scores go without continuing_prefix and end_of_word_suffix");
   check_vocabulary(vocabulary);
-  const IdIndex unique(vocabulary);
   const size_t count = vocabulary.tokens.size();
   add_missing_atoms(vocabulary, options.atoms);
-  std::unique_ptr<Bpe> bpe(new Bpe(vocabulary, std::move(options), count));
+  std::unique_ptr<Bpe> bpe(new Bpe(std::move(vocabulary), std::move(options), count));
   const bool ordered = std::is_sorted(ranks.begin(), ranks.end(), std::less_equal<>());
   using Results = Merges::Results;
   bpe->merges_ = Merges(count, tied      ? Results::tied
@@ -258,6 +221,8 @@ std::unique_ptr<Bpe> Bpe::from_order(BpeVocabulary vocabulary, std::vector<uint3
   sorted.reserve(bpe->order_.size());
   for (const uint32_t i : counting_sort(bpe->order_.size(), rank)) sorted.push_back(bpe->order_[i]);
   bpe->order_ = std::move(sorted);
+  bpe->tied_ = tied;
+  bpe->ranks_ = std::move(ranks);
   bpe->finish();
   return bpe;
 }
@@ -356,6 +321,10 @@ void Bpe::renumber(const std::vector<Merge>& made) {
   for (uint32_t& symbol : symbols_) change(symbol);
   for (uint32_t& symbol : bytes_) change(symbol);
   for (uint32_t& symbol : fallback_) change(symbol);
+
+  if (!derived_ && made.size() < order_.size())
+    for (const auto& [left, right, rank, merged] : order_)
+      listed_.push_back({number[left], number[right], rank, number[merged]});
 
   Merges merges(made.size(), Merges::Results::ordered);
   std::vector<Merge> renumbered;

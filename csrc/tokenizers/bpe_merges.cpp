@@ -60,7 +60,7 @@ class Heap {
     return top;
   }
   float draw() {
-    const Philox block(dropout_.seed ^ dropout_.stream * 0x9E3779B97F4A7C15u, drawn_++);
+    const Philox block(dropout_.seed, drawn_++);
     return static_cast<float>(block.word[0] >> 8) * 0x1p-24f;
   }
 

@@ -98,11 +98,10 @@ inline size_t merge_short(const Merges& merges, Part* parts, size_t count) {
   return count;
 }
 
-// Candidates are passed over with a probability; the numbers are a function of seed and stream.
+// Candidates are passed over with a probability; the numbers are a function of the seed.
 struct Dropout {
   float probability = 0;
   uint64_t seed = 0;
-  uint64_t stream = 0;
 };
 
 // For any word and any merges, with a heap of candidates: n log n.

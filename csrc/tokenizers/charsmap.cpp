@@ -90,6 +90,24 @@ bool CharsMap::keeps(uint8_t character) const {
   return match.length == 0 || match.replacement == std::string_view(&text, 1);
 }
 
+// A unit with the character's label is a child where its block begins; the other one that may be is
+// any unit that leads to that block.
+bool CharsMap::takes_alone(char character) const {
+  if (units_.empty()) return true;
+  const auto byte = static_cast<uint8_t>(character);
+  const uint32_t root = offset(units_[0]);
+  std::vector<bool> parents(units_.size());
+  for (uint32_t i = 0; i < units_.size(); ++i)
+    if (label(units_[i]) == byte && (i ^ byte) != root) parents[i ^ byte] = true;
+  for (uint32_t i = 1; i < units_.size(); ++i)
+    if (!(units_[i] & kIsValue) && units_[i] != 0 && parents[i ^ offset(units_[i])]) return false;
+  if (label(units_[root ^ byte]) != byte) return true;
+  const uint32_t place = root ^ byte ^ offset(units_[root ^ byte]);
+  for (uint32_t next = 1; next < 256; ++next)
+    if (label(units_[place ^ next]) == next) return false;
+  return true;
+}
+
 bool CharsMap::starts_ascii_entry(uint8_t character) const {
   if (!starts_entry(character)) return false;
   uint32_t place = offset(units_[0]) ^ character;

@@ -32,6 +32,8 @@ class CharsMap {
   // with it and another one.
   bool keeps(uint8_t character) const;
   bool starts_ascii_entry(uint8_t character) const;
+  // Whether no entry holds this character of ASCII and another one. May say no where it is so.
+  bool takes_alone(char character) const;
   // Whether any entry starts with this character; may say yes too often above U+FFFF.
   bool starts_entry(uint32_t point) const { return point >= kTold || starts_[point]; }
 

@@ -29,6 +29,8 @@ class Mapped final : public Step {
     text.pieces.assign(1, {0, rewrite.size()});
     rewrite.finish();
   }
+  bool apply_to_word(std::string& word) const override { return normalizer_.apply_to_word(word); }
+  bool takes_alone(char space) const override { return normalizer_.takes_alone(space); }
 
  private:
   Normalizer normalizer_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace lowbit::tokenizers {
@@ -30,7 +31,10 @@ inline constexpr uint32_t kNumeric = 1 << 16;  // every code point with a numeri
 extern const uint16_t kClassPages[];  // one leaf for 64 code points
 extern const uint8_t kClassLeaves[];
 extern const uint32_t kClassSets[];
-extern const std::array<uint8_t, 256> kAsciiClasses;  // the first eight bits; 0 from byte 0x80
+// The first eight bits of the sets: of all leaves, and of ASCII with 0 for bytes from 0x80.
+inline constexpr size_t kLeafPoints = 26624;  // as tables/classes.inc has it
+extern const std::array<uint8_t, kLeafPoints> kLeafClasses;
+extern const std::array<uint8_t, 256> kAsciiClasses;
 
 inline uint32_t class_set(uint32_t point) {
   return kClassSets[kClassLeaves[kClassPages[point >> 6] * 64 + (point & 63)]];
@@ -48,17 +52,17 @@ struct PointClass {
   uint8_t length;
 };
 
-// The code point that starts at `text`, valid UTF-8.
-inline PointClass step_at(const uint8_t* text) {
+// The code point that starts at `text`, valid UTF-8. Inlined by force, into the scanners' loops.
+[[gnu::always_inline]] inline PointClass step_at(const uint8_t* text) {
   const uint32_t first = text[0];
   if (first < 0x80) return {kAsciiClasses[first], 1};
-  const auto leaf = [](uint32_t page, uint32_t last) {
-    return static_cast<uint8_t>(kClassSets[kClassLeaves[kClassPages[page] * 64 + (last & 0x3f)]]);
+  const auto classes = [](uint32_t page, uint32_t last) {
+    return kLeafClasses[kClassPages[page] * 64 + (last & 0x3f)];
   };
-  if (first < 0xe0) return {leaf(first & 0x1f, text[1]), 2};
+  if (first < 0xe0) return {classes(first & 0x1f, text[1]), 2};
   const uint32_t second = text[1] & 0x3f;
-  if (first < 0xf0) return {leaf((first & 0x0f) << 6 | second, text[2]), 3};
-  return {leaf((first & 0x07) << 12 | second << 6 | (text[2] & 0x3f), text[3]), 4};
+  if (first < 0xf0) return {classes((first & 0x0f) << 6 | second, text[2]), 3};
+  return {classes((first & 0x07) << 12 | second << 6 | (text[2] & 0x3f), text[3]), 4};
 }
 
 }  // namespace lowbit::tokenizers

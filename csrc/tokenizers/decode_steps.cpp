@@ -110,8 +110,9 @@ class SentencePieceSpaces final : public DecodeStep {
   explicit SentencePieceSpaces(bool all) : all_(all) {}
   void apply(Tokens& tokens) const override {
     for (std::string& token : tokens) {
-      if (&token == tokens.data() && token.starts_with(kMark)) token.erase(0, kMark.size());
-      replace_all(token, kMark, " ");
+      if (&token == tokens.data() && token.starts_with(kMetaspace))
+        token.erase(0, kMetaspace.size());
+      replace_all(token, kMetaspace, " ");
     }
   }
   Reach reach() const override { return Reach::first; }
@@ -120,7 +121,6 @@ class SentencePieceSpaces final : public DecodeStep {
   }
 
  private:
-  static constexpr std::string_view kMark = "\xe2\x96\x81";
   bool all_;
 };
 

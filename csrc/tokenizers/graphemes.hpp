@@ -23,6 +23,12 @@ class GraphemeFinder {
   // or one of ASCII.
   bool stands_alone(uint32_t point) { return class_of(point) == Class::other; }
 
+  // Whether a cluster may hold both this character and one of ASCII.
+  bool joins_ascii(uint32_t point) {
+    const Class found = class_of(point);
+    return found == Class::prepend || (found >= Class::spacing_mark && found <= Class::joiner);
+  }
+
  private:
   enum class Class : uint8_t {
     other, control, carriage_return, line_feed, prepend, spacing_mark, extend, extend_conjunct,

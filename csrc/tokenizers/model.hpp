@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
+
 namespace lowbit::tokenizers {
 
 // A token and the bytes of the word that it stands for.
@@ -12,6 +14,13 @@ struct Piece {
   int32_t id;
   int32_t begin, end;
 };
+
+struct Spelling {
+  std::vector<Piece> pieces;
+  double score = 0;
+};
+
+struct Sampling;
 
 // Immutable, so that any number of threads may use one.
 class Model {
@@ -21,6 +30,18 @@ class Model {
   // Appends the tokens of a word in order. Any bytes are a word; what cannot be spelled becomes
   // what the model has for it: unknown tokens, bytes, or nothing.
   virtual void encode(std::string_view word, std::vector<Piece>& pieces) const = 0;
+
+  // The same with a random spelling, a function of the word, the sampling and this seed. Models
+  // that know one spelling of a word give that.
+  virtual void sample(std::string_view word, const Sampling&, uint64_t,
+                      std::vector<Piece>& pieces) const {
+    encode(word, pieces);
+  }
+
+  // The `count` best spellings, or all, in descending order of their scores.
+  virtual std::vector<Spelling> nbest(std::string_view, int64_t) const {
+    throw ArgumentError("Tokenizer: this model has no scores to order spellings by");
+  }
 };
 
 }  // namespace lowbit::tokenizers

@@ -32,6 +32,7 @@ class Form final : public Step {
  public:
   explicit Form(NormalForm form) : form_(form) {}
   void apply(Text& text) const override { normalize(form_, text); }
+  bool apply_to_word(std::string&) const override { return true; }
 
  private:
   NormalForm form_;
@@ -58,6 +59,13 @@ class PointMap final : public Step {
     if (!changed) return;
     rewrite.keep({kept, static_cast<uint32_t>(text.bytes().size())});
     finish(rewrite, text);
+  }
+  // Whether nothing is changed.
+  bool apply_to_word(std::string& word) const override {
+    std::string encoded;
+    return std::none_of(word.begin(), word.end(), [&](char byte) {
+      return map_(static_cast<uint8_t>(byte), encoded);
+    });
   }
 
  private:
@@ -128,6 +136,9 @@ class ReplaceLiteral final : public Step {
     }
     rewrite.keep({static_cast<uint32_t>(at), static_cast<uint32_t>(bytes.size())});
     finish(rewrite, text);
+  }
+  bool apply_to_word(std::string& word) const override {
+    return find(word, 0) == std::string_view::npos;
   }
 
  private:

@@ -21,6 +21,9 @@ class Pattern {
   // Appends the matches in order, leftmost first, without overlap; an empty one only where no other
   // ends. The text is valid UTF-8 of less than 4 GB; an empty one has no match.
   virtual void find(std::string_view text, std::vector<Span>& matches) const = 0;
+
+  // Whether the matches of every text are all of it, and none of them is empty.
+  virtual bool covers() const { return false; }
 };
 
 // A hand-written scanner where the expression is a known one, else a general engine whose time

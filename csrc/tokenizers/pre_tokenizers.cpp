@@ -97,6 +97,9 @@ class Split final : public Step {
     }
     text.pieces.swap(out);
   }
+  bool apply_to_word(std::string&) const override {
+    return requires { Find::kKeepsWords; };
+  }
 
  private:
   // Most patterns match everything, so that their matches are the pieces.
@@ -104,6 +107,8 @@ class Split final : public Step {
     const Span whole = text.pieces[0];
     if (whole.begin != 0) return false;
     find_(text.bytes(whole), out);
+    if constexpr (requires { find_.covers(); })
+      if (find_.covers()) return true;
     uint32_t at = 0;
     bool gap = false;
     for (const Span match : out)
@@ -122,14 +127,16 @@ StepPointer make_split(Find find, Behavior behavior, bool invert = false) {
 
 // Every code point of a kind is a match.
 template <class Is>
+void find_points(Is is, std::string_view text, std::vector<Span>& matches) {
+  for (size_t i = 0; i < text.size();) {
+    const auto begin = static_cast<uint32_t>(i);
+    if (is(next_point(text, i))) matches.push_back({begin, static_cast<uint32_t>(i)});
+  }
+}
+template <class Is>
 StepPointer split_at(Is is, Behavior behavior) {
   return make_split(
-      [is](std::string_view text, std::vector<Span>& matches) {
-        for (size_t i = 0; i < text.size();) {
-          const auto begin = static_cast<uint32_t>(i);
-          if (is(next_point(text, i))) matches.push_back({begin, static_cast<uint32_t>(i)});
-        }
-      },
+      [is](std::string_view text, std::vector<Span>& matches) { find_points(is, text, matches); },
       behavior);
 }
 
@@ -220,6 +227,37 @@ StepPointer mark_spaces(std::string mark, Prepend prepend) {
   });
 }
 
+// Finds white space, as the library's "WhitespaceSplit" does.
+struct FindSpaces {
+  static constexpr bool kKeepsWords = true;
+
+  void operator()(std::string_view text, std::vector<Span>& matches) const {
+    find_points(is_space, text, matches);
+  }
+};
+
+class Metaspace final : public Step {
+ public:
+  Metaspace(std::string mark, Prepend prepend, bool cut)
+      : mark_(mark), prepend_(prepend), marked_(mark_spaces(mark, prepend)) {
+    if (cut) cut_ = std::make_unique<Before>(std::move(mark), false);
+  }
+  void apply(Text& text) const override {
+    marked_->apply(text);
+    if (cut_) cut_->apply(text);
+  }
+  bool apply_to_word(std::string& word) const override {
+    if (prepend_ == Prepend::first || mark_.empty() || !(mark_[0] & 0x80)) return false;
+    if (prepend_ == Prepend::always) word.insert(0, mark_);
+    return true;
+  }
+
+ private:
+  std::string mark_;
+  Prepend prepend_;
+  StepPointer marked_, cut_;
+};
+
 class Both final : public Step {
  public:
   Both(StepPointer first, StepPointer second)
@@ -235,10 +273,17 @@ class Both final : public Step {
 
 }  // namespace
 
-StepPointer split(std::shared_ptr<const Pattern> pattern, Behavior behavior, bool invert) {
-  return make_split([pattern](std::string_view text, std::vector<Span>& matches) {
+struct FindPattern {
+  std::shared_ptr<const Pattern> pattern;
+
+  void operator()(std::string_view text, std::vector<Span>& matches) const {
     pattern->find(text, matches);
-  }, behavior, invert);
+  }
+  bool covers() const { return pattern->covers(); }
+};
+
+StepPointer split(std::shared_ptr<const Pattern> pattern, Behavior behavior, bool invert) {
+  return make_split(FindPattern{std::move(pattern)}, behavior, invert);
 }
 
 StepPointer split(std::string literal, Behavior behavior, bool invert) {
@@ -266,7 +311,7 @@ StepPointer whitespace() {
   }, Behavior::removed, true);
 }
 
-StepPointer whitespace_split() { return split_at(is_space, Behavior::removed); }
+StepPointer whitespace_split() { return make_split(FindSpaces{}, Behavior::removed); }
 StepPointer punctuation(Behavior behavior) { return split_at(is_punctuation, behavior); }
 StepPointer digits(bool individual) {
   return split_at(is_numeric, individual ? Behavior::isolated : Behavior::contiguous);
@@ -320,10 +365,7 @@ StepPointer byte_level() {
 }
 
 StepPointer metaspace(std::string replacement, Prepend prepend, bool cut) {
-  StepPointer marked = mark_spaces(replacement, prepend);
-  if (!cut) return marked;
-  return std::make_unique<Both>(std::move(marked),
-                                std::make_unique<Before>(std::move(replacement), false));
+  return std::make_unique<Metaspace>(std::move(replacement), prepend, cut);
 }
 
 StepPointer before_runs(std::string mark) {

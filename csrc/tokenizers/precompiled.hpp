@@ -30,6 +30,10 @@ class Precompiled {
   // valid UTF-8 of less than 4 GB.
   void normalize(std::string_view text, std::string& out, Origins* origins = nullptr) const;
 
+  // As Step has them.
+  bool apply_to_word(std::string& word) const { return plain_end(word, 0) == word.size(); }
+  bool takes_alone(char) const { return true; }
+
  private:
   size_t plain_end(std::string_view text, size_t at) const;
 

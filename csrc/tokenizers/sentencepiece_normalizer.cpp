@@ -49,7 +49,7 @@ class SentencePieceNormalizer::Run {
         out_(out),
         origins_(origins),
         first_(out.size()),
-        space_(options_.escape_whitespaces ? "\xe2\x96\x81" : " ") {}
+        space_(options_.escape_whitespaces ? kMetaspace : " ") {}
 
   void run() {
     if (options_.remove_extra_whitespaces) skip_spaces();
@@ -181,6 +181,16 @@ class SentencePieceNormalizer::Run {
   const std::string_view space_;
   size_t at_ = 0;
 };
+
+bool SentencePieceNormalizer::apply_to_word(std::string& word) const {
+  for (const char byte : word)
+    if (!plain_[static_cast<uint8_t>(byte)]) return false;
+  if (options_.treat_whitespace_as_suffix) return false;
+  if (options_.add_dummy_prefix) word.insert(0, options_.escape_whitespaces ? kMetaspace : " ");
+  return true;
+}
+
+bool SentencePieceNormalizer::takes_alone(char space) const { return map_.takes_alone(space); }
 
 void SentencePieceNormalizer::normalize(std::string_view text, std::string& out,
                                         Origins* origins) const {

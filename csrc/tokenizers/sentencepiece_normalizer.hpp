@@ -29,6 +29,10 @@ class SentencePieceNormalizer {
   // As Precompiled::normalize. A byte's origin ends where that of the next byte begins.
   void normalize(std::string_view text, std::string& out, Origins* origins = nullptr) const;
 
+  // As Step has them.
+  bool apply_to_word(std::string& word) const;
+  bool takes_alone(char space) const;
+
  private:
   class Run;
 

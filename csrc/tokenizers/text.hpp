@@ -68,6 +68,12 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void apply(Text& text) const = 0;
+  // The same for a word of ASCII's visible characters that is a text of its own, if what becomes of
+  // it is one word and can be told at once; else false, and the word is of no use any more.
+  virtual bool apply_to_word(std::string&) const { return false; }
+  // False when this white space may become something else together with what is beside it, however
+  // unlike white space that is.
+  virtual bool takes_alone(char) const { return true; }
 };
 
 }  // namespace lowbit::tokenizers

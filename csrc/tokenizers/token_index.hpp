@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "tokenizers/string_table.hpp"
 #include "tokenizers/word_key.hpp"
 
 namespace lowbit::tokenizers {
@@ -14,7 +14,7 @@ class TokenIndex {
  public:
   static constexpr uint32_t kNone = 0xffffffff;
 
-  explicit TokenIndex(const std::vector<std::string>& tokens);  // numbered in order
+  explicit TokenIndex(StringTable tokens);  // numbered in order
 
   // The last token equal to `text`, or kNone.
   uint32_t find(std::string_view text) const {
@@ -26,20 +26,17 @@ class TokenIndex {
         return slot.number;
     }
   }
-  std::string_view text(uint32_t number) const {
-    const uint32_t begin = begins_[number];
-    return {bytes_.data() + begin, begins_[number + 1] - begin};
-  }
-  size_t size() const { return begins_.size() - 1; }
+  std::string_view text(uint32_t number) const { return tokens_[number]; }
+  size_t size() const { return tokens_.size(); }
   bool has_equal_tokens() const { return equal_; }
+  const StringTable& tokens() const { return tokens_; }
 
  private:
   struct Slot {
     uint32_t number = kNone;
     uint32_t tag = 0;  // other bits of the hash, so that other strings are seldom compared
   };
-  std::string bytes_;
-  std::vector<uint32_t> begins_;
+  StringTable tokens_;
   std::vector<Slot> slots_;  // open addressing, at most half full
   int shift_;
   size_t mask_;

@@ -6,6 +6,8 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/dispatch.hpp"
+#include "tokenizers/batch_parts.hpp"
 #include "tokenizers/training/word_counts.hpp"
 #include "tokenizers/unicode.hpp"
 #include "tokenizers/word_cache.hpp"
@@ -18,17 +20,7 @@ struct Scratch {
   Text text, part;
   std::vector<Piece> pieces;
   IdBuffer ids;
-  std::unique_ptr<WordCache> cache;
-  uint64_t cached = 0;  // serial number of the tokenizer whose words are in the cache
-
-  WordCache& cache_of(uint64_t serial) {
-    if (!cache)
-      cache = std::make_unique<WordCache>();
-    else if (cached != serial)
-      cache->clear();
-    cached = serial;
-    return *cache;
-  }
+  ModelCache cache;
 };
 thread_local Scratch scratch;
 
@@ -59,11 +51,12 @@ struct IdSink {
     if (cut) cut->apply(text);
     encode_words(model, cache, text.bytes(), text.pieces, ids);
   }
+  void raw(const RawWords& words, std::string_view text) { words.encode_text(text, cache, ids); }
   void token(int32_t id, Span, std::string_view) { ids.append(&id, 1); }
 };
 
 struct LocatedSink {
-  const Model& model;
+  const Speller& spell;
   const PointIndex& points;
   int32_t unknown;
   Located& out;
@@ -73,7 +66,7 @@ struct LocatedSink {
     for (const Span word : text.pieces) {
       if (word.begin == word.end) continue;
       scratch.pieces.clear();
-      model.encode(text.bytes(word), scratch.pieces);
+      spell(text.bytes(word), static_cast<uint32_t>(number), scratch.pieces);
       for (const Piece& piece : scratch.pieces) {
         const Span place{word.begin + static_cast<uint32_t>(piece.begin),
                          word.begin + static_cast<uint32_t>(piece.end)};
@@ -116,6 +109,7 @@ struct IdCountSink {
     if (cut) cut->apply(text);
     count += count_words(model, cache, text.bytes(), text.pieces);
   }
+  void raw(const RawWords& words, std::string_view text) { count += words.count_text(text, cache); }
   void token(int32_t, Span, std::string_view) { ++count; }
 };
 
@@ -145,8 +139,9 @@ void for_added(const AddedTokens& tokens, const Specials& specials, std::string_
 Tokenizer::Tokenizer(std::shared_ptr<const Model> model, const std::vector<AddedToken>& added,
                      Pipeline pipeline)
     : model_(std::move(model)), pipeline_(std::make_shared<const Pipeline>(std::move(pipeline))) {
-  static std::atomic<uint64_t> next{1};
-  serial_ = next.fetch_add(1);
+  serial_ = ModelCache::new_owner();
+  raw_words_ = RawWords::make(pipeline_->raw_cut, pipeline_->normalizers,
+                              pipeline_->pre_tokenizers, *model_);
   set_added(added);
 }
 
@@ -181,6 +176,9 @@ void Tokenizer::run(std::string_view text, const Specials& specials, bool tracke
   for_added(
       raw_, specials, text,
       [&](Span stretch) {
+        if constexpr (requires { &Sink::raw; })
+          if (takes_raw())
+            return sink.raw(*raw_words_, text.substr(stretch.begin, stretch.end - stretch.begin));
         scratch.text.reset(text.substr(stretch.begin, stretch.end - stretch.begin), stretch.begin,
                            tracked);
         for (const auto& step : pipeline_->normalizers) step->apply(scratch.text);
@@ -209,12 +207,21 @@ void Tokenizer::run_between(Text& text, Sink& sink) const {
   sink.words(text);
 }
 
-Located Tokenizer::encode(std::string_view text, const Specials& specials) const {
+Located Tokenizer::encode(std::string_view text, const Specials& specials,
+                          const Sampling* sampling) const {
   Located out;
   const PointIndex points(text);
-  LocatedSink sink{*model_, points, pipeline_->unknown, out};
+  const Speller spell(*model_, sampling, 0);
+  LocatedSink sink{spell, points, pipeline_->unknown, out};
   run(text, specials, true, sink);
   return out;
+}
+
+std::vector<RankedIds> Tokenizer::nbest(std::string_view text, const Specials& specials,
+                                        int64_t count) const {
+  NbestSink sink(*model_, count);
+  run(text, specials, false, sink);
+  return sink.results();
 }
 
 std::string Tokenizer::normalize(std::string_view text) const {
@@ -232,7 +239,7 @@ std::vector<std::string> Tokenizer::split(std::string_view text) const {
 }
 
 int64_t Tokenizer::count_ids(std::string_view text, const Specials& specials) const {
-  IdCountSink sink{*model_, scratch.cache_of(serial_), pipeline_->cut.get()};
+  IdCountSink sink{*model_, scratch.cache.of(cache_owner()), pipeline_->cut.get()};
   run(text, specials, false, sink);
   return static_cast<int64_t>(sink.count);
 }
@@ -254,12 +261,13 @@ void Tokenizer::count(std::string_view text, WordCounts& counts) const {
 }
 
 void Tokenizer::encode_ids(std::string_view text, const Specials& specials, IdBuffer& ids) const {
-  IdSink sink{*model_, scratch.cache_of(serial_), pipeline_->cut.get(), ids};
+  IdSink sink{*model_, scratch.cache.of(cache_owner()), pipeline_->cut.get(), ids};
   run(text, specials, false, sink);
 }
 
-// Calls body(part, begin, end) for about 32 kB of text a part, so that documents of very different
-// length still share out, on so many threads at most; prepare(parts) comes before.
+// Calls body(thread, part, begin, end) for about 32 kB of text a part, so that documents of very
+// different length still share out, on so many threads at most. prepare(threads, parts, bytes)
+// comes before.
 template <class Prepare, class Body>
 void share_out(const std::vector<std::string_view>& texts, int max_threads, Prepare&& prepare,
                Body&& body) {
@@ -268,12 +276,13 @@ void share_out(const std::vector<std::string_view>& texts, int max_threads, Prep
   for (const std::string_view text : texts) bytes += static_cast<int64_t>(text.size());
   const int64_t grain = std::max<int64_t>(1, count * 32768 / std::max<int64_t>(1, bytes));
   const int64_t parts = (count + grain - 1) / grain;
-  prepare(static_cast<size_t>(parts));
-  std::atomic<int64_t> next{0};
   const int64_t threads = std::min<int64_t>({max_threads, get_num_threads(), parts});
-  parallel_for(threads, 1, [&](int64_t, int64_t) {
+  prepare(static_cast<size_t>(threads), static_cast<size_t>(parts), static_cast<size_t>(bytes));
+  std::atomic<int64_t> next{0};
+  parallel_for(threads, 1, [&](int64_t thread, int64_t) {
     for (int64_t part; (part = next.fetch_add(1)) < parts;)
-      body(static_cast<size_t>(part), part * grain, std::min(count, (part + 1) * grain));
+      body(static_cast<size_t>(thread), static_cast<size_t>(part), part * grain,
+           std::min(count, (part + 1) * grain));
   });
 }
 
@@ -282,57 +291,58 @@ Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
   const auto around = static_cast<int64_t>(frame.before.size() + frame.after.size());
   check(frame.max_length >= around, "Tokenizer.encode_batch: max_length=", frame.max_length,
         " leaves no room for the ", around, " special tokens");
-  struct Part {
-    IdBuffer ids;
-    std::vector<int64_t> ends;  // within this part
+  const ops::Trace trace("encode_batch", "texts", static_cast<long long>(texts.size()));
+  BatchParts parts;
+  const auto prepare = [&](size_t threads, size_t count, size_t bytes) {
+    parts.prepare(threads, count, bytes);
   };
-  std::vector<Part> parts;
-  const auto prepare = [&](size_t count) { parts = std::vector<Part>(count); };
-  share_out(texts, frame.max_threads, prepare, [&](size_t index, int64_t begin, int64_t end) {
-    Part& part = parts[index];
+  const auto encode_part = [&](size_t thread, size_t part, int64_t begin, int64_t end) {
+    IdBuffer& ids = parts.begin(thread, part);
     for (int64_t i = begin; i < end; ++i) {
-      part.ids.append(frame.before.data(), frame.before.size());
-      const std::string_view text = texts[static_cast<size_t>(i)];
+      ids.append(frame.before.data(), frame.before.size());
+      const auto row = static_cast<size_t>(i);
       if (frame.max_length == INT64_MAX)
-        encode_ids(text, frame.specials, part.ids);
+        encode_row(texts[row], row, frame, ids);
       else
-        encode_some(text, frame, frame.max_length - around, part.ids);
-      part.ids.append(frame.after.data(), frame.after.size());
-      part.ends.push_back(static_cast<int64_t>(part.ids.size()));
+        encode_some(texts[row], row, frame, ids);
+      ids.append(frame.after.data(), frame.after.size());
+      parts.end_text(part);
     }
-  });
-  Ragged out;
-  out.indptr.reserve(texts.size() + 1);
-  out.indptr.push_back(0);
-  for (const Part& part : parts) {
-    const int64_t base = out.indptr.back();
-    for (const int64_t end : part.ends) out.indptr.push_back(base + end);
-  }
-  out.ids.reserve(static_cast<size_t>(out.indptr.back()));
-  for (const Part& part : parts)
-    out.ids.insert(out.ids.end(), part.ids.ids().begin(), part.ids.ids().end());
-  return out;
+  };
+  share_out(texts, frame.max_threads, prepare, encode_part);
+  return parts.join(texts.size());
 }
 
 std::vector<int64_t> Tokenizer::count_batch(const std::vector<std::string_view>& texts,
                                             const Frame& frame) const {
   std::vector<int64_t> counts(texts.size());
   const auto around = static_cast<int64_t>(frame.before.size() + frame.after.size());
-  share_out(texts, frame.max_threads, [](size_t) {}, [&](size_t, int64_t begin, int64_t end) {
+  const auto count_part = [&](size_t, size_t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       counts[static_cast<size_t>(i)] =
           around + count_ids(texts[static_cast<size_t>(i)], frame.specials);
-  });
+  };
+  share_out(texts, frame.max_threads, [](size_t, size_t, size_t) {}, count_part);
   return counts;
 }
 
-// The first `most` ids of a text, or the last.
-void Tokenizer::encode_some(std::string_view text, const Frame& frame, int64_t most,
+void Tokenizer::encode_row(std::string_view text, size_t row, const Frame& frame,
+                           IdBuffer& ids) const {
+  if (!frame.sampling) return encode_ids(text, frame.specials, ids);
+  const Speller spell(*model_, &*frame.sampling, row);
+  SampledSink sink{spell, ids};
+  run(text, frame.specials, false, sink);
+}
+
+// The first ids of a text that the frame has room for, or the last.
+void Tokenizer::encode_some(std::string_view text, size_t row, const Frame& frame,
                             IdBuffer& ids) const {
   scratch.ids.clear();
-  encode_ids(text, frame.specials, scratch.ids);
+  encode_row(text, row, frame, scratch.ids);
   const std::span<const int32_t> all = scratch.ids.ids();
-  const auto kept = static_cast<size_t>(std::min<int64_t>(std::ssize(all), most));
+  const auto around = std::ssize(frame.before) + std::ssize(frame.after);
+  const auto kept = static_cast<size_t>(std::min<int64_t>(std::ssize(all),
+                                                          frame.max_length - around));
   ids.append(all.data() + (frame.keep_end ? all.size() - kept : 0), kept);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,12 +11,15 @@
 #include <vector>
 
 #include "tokenizers/added_tokens.hpp"
+#include "tokenizers/id_buffer.hpp"
 #include "tokenizers/model.hpp"
+#include "tokenizers/nbest.hpp"
+#include "tokenizers/raw_words.hpp"
+#include "tokenizers/sampling.hpp"
 #include "tokenizers/text.hpp"
 
 namespace lowbit::tokenizers {
 
-class IdBuffer;
 class WordCounts;
 
 // One text with the place of every token in it.
@@ -34,10 +38,12 @@ struct Frame {
   bool keep_end = false;           // cut at the beginning instead of the end
   Specials specials;
   int max_threads = INT32_MAX;
+  std::optional<Sampling> sampling;
 };
 
+// Text i has the ids indptr[i] to indptr[i + 1].
 struct Ragged {
-  std::vector<int32_t> ids;
+  Memory<int32_t> ids;
   std::vector<int64_t> indptr;
 };
 
@@ -46,6 +52,8 @@ struct Pipeline {
   Steps normalizers, pre_tokenizers;
   // Cuts pieces further where the model joins nothing; words are numbered without it.
   std::unique_ptr<const Step> cut;
+  // Where texts may be cut before any step.
+  RawCut raw_cut = RawCut::nowhere;
   // Whether added tokens that are looked for in the normalized text are normalized themselves;
   // sentencepiece's normalizer puts a space before every text and leaves such tokens alone.
   bool normalizes_added = true;
@@ -61,7 +69,13 @@ class Tokenizer {
   // The same model and steps with other added tokens.
   Tokenizer with_added(const std::vector<AddedToken>& added) const;
 
-  Located encode(std::string_view text, const Specials& specials) const;
+  // With `sampling` as row 0 of a batch.
+  Located encode(std::string_view text, const Specials& specials,
+                 const Sampling* sampling = nullptr) const;
+
+  // The `count` best spellings of a text, or all: those of all its words with the largest sums.
+  std::vector<RankedIds> nbest(std::string_view text, const Specials& specials,
+                               int64_t count) const;
 
   // The ids alone, with some before and some behind: in memory of this thread, until its next call.
   std::span<const int32_t> encode_ids(std::string_view text, const Specials& specials,
@@ -93,12 +107,17 @@ class Tokenizer {
   template <class Sink>
   void run_between(Text& text, Sink& sink) const;
   void encode_ids(std::string_view text, const Specials& specials, IdBuffer& ids) const;
-  void encode_some(std::string_view text, const Frame& frame, int64_t most, IdBuffer& ids) const;
+  void encode_row(std::string_view text, size_t row, const Frame& frame, IdBuffer& ids) const;
+  void encode_some(std::string_view text, size_t row, const Frame& frame, IdBuffer& ids) const;
 
   void set_added(const std::vector<AddedToken>& added);
+  // Whether ids come from the words of texts as they stand.
+  bool takes_raw() const { return raw_words_ && normalized_.empty(); }
+  uint64_t cache_owner() const { return takes_raw() ? raw_words_->serial() : serial_; }
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Pipeline> pipeline_;
+  std::shared_ptr<const RawWords> raw_words_;  // may be null
   AddedTokens raw_, normalized_;
   uint64_t serial_;  // tells the caches of this model from those of another
 };

@@ -8,6 +8,9 @@
 
 namespace lowbit::tokenizers {
 
+// U+2581, which stands for a space in the tokens of sentencepiece.
+inline constexpr std::string_view kMetaspace = "\xe2\x96\x81";
+
 #include "tokenizers/tables/bert_flags.inc"
 
 // The flags of a code point, from the tables observed through the reference tokenizer.

@@ -6,23 +6,18 @@
 
 #include "core/error.hpp"
 #include "tokenizers/byte_alphabet.hpp"
+#include "tokenizers/unicode.hpp"
 #include "tokenizers/unigram_search.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
-constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which stands for a space
 
 // Longer words are not worth the search that tells their margin.
 constexpr size_t kLongestWithMargin = 256;
 
-// In float32, as sentencepiece computes it, so that long symbols win over their parts.
-double user_defined_score(size_t length) {
-  return static_cast<float>(0.1 * (static_cast<double>(length) - 1));
-}
-
-void check_arguments(const std::vector<std::string>& tokens, const std::vector<double>& scores,
+void check_arguments(const StringTable& tokens, const std::vector<double>& scores,
                      const UnigramOptions& options) {
   check(tokens.size() == scores.size(), "Unigram: ", tokens.size(), " tokens but ", scores.size(),
         " scores");
@@ -40,7 +35,7 @@ PieceType type_of(const UnigramOptions& options, size_t id) {
 }
 
 // tokenizers spells with all tokens; sentencepiece leaves out those that no text should give.
-std::vector<DoubleArray::Entry> spellable(const std::vector<std::string>& tokens,
+std::vector<DoubleArray::Entry> spellable(const StringTable& tokens,
                                           const std::vector<double>& scores,
                                           const UnigramOptions& options) {
   std::vector<DoubleArray::Entry> entries;
@@ -55,7 +50,7 @@ std::vector<DoubleArray::Entry> spellable(const std::vector<std::string>& tokens
 
 }  // namespace
 
-Unigram::Unigram(const std::vector<std::string>& tokens, const std::vector<double>& scores,
+Unigram::Unigram(const StringTable& tokens, const std::vector<double>& scores,
                  UnigramOptions options)
     : options_((check_arguments(tokens, scores, options), std::move(options))),
       trie_(spellable(tokens, scores, options_)),
@@ -78,7 +73,7 @@ Unigram::Unigram(const std::vector<std::string>& tokens, const std::vector<doubl
   find_cut(spellable(tokens, scores, options_));
 }
 
-void Unigram::find_bytes(const std::vector<std::string>& tokens) {
+void Unigram::find_bytes(const StringTable& tokens) {
   byte_ids_.fill(-1);
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (sentencepiece() && type_of(options_, i) != PieceType::byte) continue;
@@ -89,12 +84,12 @@ void Unigram::find_bytes(const std::vector<std::string>& tokens) {
 
 // A space has to be a token itself: unknown, it would join the unknown characters before it.
 void Unigram::find_cut(const std::vector<DoubleArray::Entry>& entries) {
-  if (trie_.find(kSpace) == DoubleArray::kNone) return;
+  if (trie_.find(kMetaspace) == DoubleArray::kNone) return;
   bool space_behind = false, space_before = false;  // another character, within a token
   for (const auto& [text, id, weight] : entries) {
     bool previous = false;
     for (size_t at = 0; at < text.size(); at += character_length(text, at)) {
-      const bool space = text.substr(at).starts_with(kSpace);
+      const bool space = text.substr(at).starts_with(kMetaspace);
       if (at > 0) {
         space_behind |= space && !previous;
         space_before |= !space && previous;

@@ -18,6 +18,7 @@
 
 #include "tokenizers/double_array.hpp"
 #include "tokenizers/model.hpp"
+#include "tokenizers/string_table.hpp"
 
 namespace lowbit::tokenizers {
 
@@ -42,7 +43,7 @@ struct Margin {
 class Unigram : public Model {
  public:
   // The id of a token is its place; of equal tokens the last is used.
-  Unigram(const std::vector<std::string>& tokens, const std::vector<double>& scores,
+  Unigram(const StringTable& tokens, const std::vector<double>& scores,
           UnigramOptions options);
 
   // As the only word of a text. Words have less than 2 GB.
@@ -62,18 +63,13 @@ class Unigram : public Model {
   enum class Cut { before_spaces, behind_spaces, nowhere };
   Cut cut() const { return cut_; }
 
-  struct Spelling {
-    std::vector<Piece> pieces;
-    double score;
-  };
-  // The `count` best spellings, or all, in descending order of their scores.
-  std::vector<Spelling> nbest(std::string_view word, int64_t count) const;
+  std::vector<Spelling> nbest(std::string_view word, int64_t count) const override;
 
   // Appends a random spelling, drawn with probabilities proportional to exp(alpha * score): from
   // all spellings when nbest_size is negative, else from the nbest_size best. The same seed gives
   // the same spelling.
-  void sample(std::string_view word, double alpha, int64_t nbest_size, uint64_t seed,
-              std::vector<Piece>& pieces) const;
+  void sample(std::string_view word, const Sampling& sampling, uint64_t seed,
+              std::vector<Piece>& pieces) const override;
 
  private:
   template <class Real, bool with_margin>
@@ -81,13 +77,21 @@ class Unigram : public Model {
   friend class UnigramLattice;
 
   void find_cut(const std::vector<DoubleArray::Entry>& entries);
-  void find_bytes(const std::vector<std::string>& tokens);
+  void find_bytes(const StringTable& tokens);
   double total_behind(std::string_view word, double total, std::vector<Piece>& pieces) const;
 
   // From pieces[first] on: joins neighbouring unknown pieces, or puts bytes in their place.
   void resolve_unknown(std::string_view word, size_t first, std::vector<Piece>& pieces) const;
   void append_bytes(std::string_view word, Piece unknown, std::vector<Piece>& pieces) const;
 
+  bool user_defined(int32_t id) const {
+    return !options_.types.empty() &&
+           options_.types[static_cast<size_t>(id)] == PieceType::user_defined;
+  }
+  // In float32, as sentencepiece computes it, so that long symbols win over their parts.
+  static double user_defined_score(size_t length) {
+    return static_cast<float>(0.1 * (static_cast<double>(length) - 1));
+  }
   bool sentencepiece() const { return options_.mode == UnigramMode::sentencepiece; }
 
   UnigramOptions options_;

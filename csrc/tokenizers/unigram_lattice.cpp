@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <queue>
 
 #include "core/error.hpp"
+#include "tokenizers/sampling.hpp"
 #include "tokenizers/unigram_search.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
-
-constexpr double kUnreached = -std::numeric_limits<double>::infinity();
 
 // Uniform numbers in [0, 1), the same ones for the same seed.
 class Uniform {
@@ -63,13 +60,23 @@ void UnigramLattice::collect(std::vector<Edge>& edges) const {
     model_.trie_.prefixes(word_.substr(at), [&](size_t bytes, int32_t id) {
       if (id == DoubleArray::kNone) return;
       has_character |= bytes == length;
-      edges.push_back({begin, static_cast<int32_t>(at + bytes), id, model_.scores_[id + 1]});
+      edges.push_back({begin, static_cast<int32_t>(at + bytes), id, score_of(at, bytes, id)});
     });
     if (!has_character)
       edges.push_back({begin, static_cast<int32_t>(at + length), model_.options_.unknown_id,
                        model_.unknown_score_});
     at += length;
   }
+}
+
+// sentencepiece counts the characters of user-defined symbols here, and their bytes where it looks
+// for one spelling alone.
+double UnigramLattice::score_of(size_t at, size_t bytes, int32_t id) const {
+  if (!model_.user_defined(id)) return model_.scores_[id + 1];
+  size_t characters = 0;
+  for (size_t place = at; place < at + bytes; place += character_length(word_, place))
+    ++characters;
+  return Unigram::user_defined_score(characters);
 }
 
 void UnigramLattice::sort_by_end(const std::vector<Edge>& edges) {
@@ -79,52 +86,6 @@ void UnigramLattice::sort_by_end(const std::vector<Edge>& edges) {
   edges_.resize(edges.size());
   std::vector<size_t> next(first_.begin(), first_.end() - 1);
   for (const Edge& edge : edges) edges_[next[static_cast<size_t>(edge.end)]++] = edge;
-}
-
-// A* from the end of the word to its start. The best way from the start to any
-// place is known, so the estimate is exact and the spellings come in descending order.
-std::vector<Unigram::Spelling> UnigramLattice::best(int64_t count) const {
-  std::vector<double> estimate(word_.size() + 1, kUnreached);
-  estimate[0] = 0;
-  for (const Edge& edge : edges_) {
-    double& there = estimate[static_cast<size_t>(edge.end)];
-    there = std::max(there, estimate[static_cast<size_t>(edge.begin)] + edge.score);
-  }
-  // The end of a spelling: an edge, what follows it, and the score of both.
-  struct Suffix {
-    const Edge* edge;
-    size_t next;
-    double score;
-  };
-  constexpr size_t kNothing = std::numeric_limits<size_t>::max();
-  std::vector<Suffix> suffixes;
-  using Promise = std::pair<double, size_t>;  // the best score that a suffix can lead to
-  std::priority_queue<Promise> agenda;
-  const auto extend = [&](size_t place, size_t next, double score) {
-    for (const Edge& edge : ending_at(place)) {
-      const double promise = estimate[static_cast<size_t>(edge.begin)] + (edge.score + score);
-      if (promise == kUnreached) continue;
-      agenda.emplace(promise, suffixes.size());
-      suffixes.push_back({&edge, next, edge.score + score});
-    }
-  };
-  std::vector<Unigram::Spelling> spellings;
-  if (!word_.empty()) extend(word_.size(), kNothing, 0);
-  while (!agenda.empty() && static_cast<int64_t>(spellings.size()) < count) {
-    const size_t top = agenda.top().second;
-    agenda.pop();
-    const Suffix suffix = suffixes[top];
-    if (suffix.edge->begin > 0) {
-      extend(static_cast<size_t>(suffix.edge->begin), top, suffix.score);
-      continue;
-    }
-    Unigram::Spelling& spelling = spellings.emplace_back(std::vector<Piece>{}, suffix.score);
-    for (size_t i = top; i != kNothing; i = suffixes[i].next)
-      spelling.pieces.push_back({suffixes[i].edge->id, suffixes[i].edge->begin,
-                                 suffixes[i].edge->end});
-    model_.resolve_unknown(word_, 0, spelling.pieces);
-  }
-  return spellings;
 }
 
 // Forward filtering, backward sampling: the sums over all ways to each place, and then a walk from
@@ -152,13 +113,9 @@ void UnigramLattice::sample(double alpha, uint64_t seed, std::vector<Piece>& pie
   model_.resolve_unknown(word_, first, pieces);
 }
 
-std::vector<Unigram::Spelling> Unigram::nbest(std::string_view word, int64_t count) const {
-  check(count >= 1, "Unigram: nbest of ", count, " spellings; at least 1 is expected");
-  return UnigramLattice(*this, word).best(count);
-}
-
-void Unigram::sample(std::string_view word, double alpha, int64_t nbest_size, uint64_t seed,
+void Unigram::sample(std::string_view word, const Sampling& sampling, uint64_t seed,
                      std::vector<Piece>& pieces) const {
+  const auto [alpha, nbest_size] = std::pair(sampling.alpha, sampling.nbest_size);
   check(std::isfinite(alpha), "Unigram: alpha is ", alpha, "; a finite number is expected");
   if (word.empty()) return;
   if (nbest_size == 0 || nbest_size == 1) return encode(word, pieces);

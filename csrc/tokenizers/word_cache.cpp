@@ -1,7 +1,9 @@
 #include "tokenizers/word_cache.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <utility>
 
 namespace lowbit::tokenizers {
 namespace {
@@ -17,18 +19,10 @@ constexpr size_t kBatch = 32;                  // words whose cache lines are fe
 
 }  // namespace
 
-void IdBuffer::grow(size_t needed) {
-  const size_t capacity = std::max({needed, 2 * capacity_, size_t{1024}});
-  Memory<int32_t> data = take<int32_t>(static_cast<int64_t>(capacity));
-  if (size_ > 0) std::memcpy(data.get(), data_.get(), size_ * sizeof(int32_t));
-  data_ = std::move(data);
-  capacity_ = capacity;
-}
-
 WordCache::WordCache() { clear(); }
 
 void WordCache::clear() {
-  lines_.clear();
+  line_count_ = 0;
   long_.clear();
   pool_.clear();
   texts_.clear();
@@ -37,22 +31,24 @@ void WordCache::clear() {
 }
 
 void WordCache::forget() {
-  std::fill(lines_.begin(), lines_.end(), Line{});
+  std::fill_n(lines_.get(), line_count_, Line{});
   std::fill(long_.begin(), long_.end(), LongEntry{});
   pool_.clear();
   texts_.clear();
 }
 
 void WordCache::grow() {
-  if (kept_ > lines_.size() && lines_.size() < kMaxLines) resize(4 * lines_.size());
+  if (kept_ > line_count_ && line_count_ < kMaxLines) resize(4 * line_count_);
   if (2 * long_kept_ > long_.size() && long_.size() < kMaxLong) resize_long(4 * long_.size());
 }
 
 void WordCache::resize(size_t lines) {
-  const std::vector<Line> old = std::move(lines_);
-  lines_.assign(lines, {});
+  Memory<Line> old = take<Line>(static_cast<int64_t>(lines));
+  std::fill_n(old.get(), lines, Line{});
+  std::swap(old, lines_);
+  const std::span<const Line> before(old.get(), std::exchange(line_count_, lines));
   line_shift_ = 64 - std::countr_zero(lines);
-  for (const Line& line : old)
+  for (const Line& line : before)
     for (const Entry* entry : {&line.entries[1], &line.entries[0]})
       if (entry->high != 0) put(*entry);
   kept_ = 0;
@@ -63,14 +59,29 @@ void WordCache::resize_long(size_t slots) {
   long_.assign(slots, {});
   long_shift_ = 64 - std::countr_zero(slots);
   for (const LongEntry& entry : old)
-    if (entry.length > 0) slot_of(entry.hash) = entry;
+    if (entry.length > 0) put_long(entry);
   long_kept_ = 0;
 }
 
 void WordCache::put(const Entry& entry) {
-  Line& line = line_of(entry.key().hash());
+  const size_t at = line_of(entry.key().hash());
+  Line& line = lines_[at];
+  if (line.entries[1].high != 0) lines_[at ^ 1].entries[1] = line.entries[1];
   line.entries[1] = line.entries[0];
   line.entries[0] = entry;
+}
+
+const WordCache::Entry* WordCache::fetch(const WordKey& key) {
+  const size_t at = line_of(key.hash());
+  Line& line = lines_[at];
+  for (Entry& entry : lines_[at ^ 1].entries) {
+    if (entry.difference(key) != 0) continue;
+    const Entry found = std::exchange(entry, line.entries[1]);
+    line.entries[1] = line.entries[0];
+    line.entries[0] = found;
+    return line.entries;
+  }
+  return nullptr;
 }
 
 void WordCache::keep(const WordKey& key, std::span<const int32_t> ids) {
@@ -89,13 +100,33 @@ void WordCache::keep(const WordKey& key, std::span<const int32_t> ids) {
   put(entry);
 }
 
+void WordCache::put_long(const LongEntry& entry) {
+  LongEntry& slot = slot_of(entry.hash);
+  if (slot.length > 0) slot_beside(entry.hash) = slot;
+  slot = entry;
+}
+
 void WordCache::keep_long(std::string_view word, uint64_t hash, std::span<const int32_t> ids) {
   if (pool_.size() + ids.size() > kMaxPool || texts_.size() + word.size() > kMaxTexts) forget();
   ++long_kept_;
-  slot_of(hash) = {hash, static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(word.size()),
-                   static_cast<uint32_t>(pool_.size()), static_cast<uint32_t>(ids.size())};
+  put_long({hash, static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(word.size()),
+            static_cast<uint32_t>(pool_.size()), static_cast<uint32_t>(ids.size())});
   texts_.insert(texts_.end(), word.begin(), word.end());
   pool_.insert(pool_.end(), ids.begin(), ids.end());
+}
+
+uint64_t ModelCache::new_owner() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1);
+}
+
+WordCache& ModelCache::of(uint64_t owner) {
+  if (!cache_)
+    cache_ = std::make_unique<WordCache>();
+  else if (owner_ != owner)
+    cache_->clear();
+  owner_ = owner;
+  return *cache_;
 }
 
 // The words of one text: first where a batch of them would be in the cache, so that its lines are
@@ -103,8 +134,8 @@ void WordCache::keep_long(std::string_view word, uint64_t hash, std::span<const 
 template <bool counting>
 class WordLoop {
  public:
-  WordLoop(const Model& model, WordCache& cache, std::string_view text, IdBuffer* ids)
-      : model_(model), cache_(cache), text_(text), ids_(ids) {}
+  WordLoop(WordSource& source, WordCache& cache, std::string_view text, IdBuffer* ids)
+      : source_(source), cache_(cache), text_(text), ids_(ids) {}
 
   // How many ids there are.
   size_t run(std::span<const Span> words) {
@@ -123,7 +154,7 @@ class WordLoop {
 
   void prepare(std::span<const Span> words) {
     const std::string_view text = text_;
-    WordCache::Line* lines = cache_.lines_.data();
+    WordCache::Line* lines = cache_.lines_.get();
     const int shift = cache_.line_shift_;
     for (size_t i = 0; i < words.size(); ++i) {
       const auto [begin, end] = words[i];
@@ -176,40 +207,44 @@ class WordLoop {
     return ids.size();
   }
 
-  std::span<const int32_t> spell(std::string_view word) {
+  // The ids are in the cache's scratch; says whether they are those of the word anywhere.
+  bool spell(std::string_view word) {
     cache_.pieces_.clear();
     cache_.ids_.clear();
-    model_.encode(word, cache_.pieces_);
+    const bool lasting = source_.spell(word, cache_.pieces_);
     for (const Piece& piece : cache_.pieces_) cache_.ids_.push_back(piece.id);
-    return cache_.ids_;
+    return lasting;
   }
 
   [[gnu::noinline]] std::span<const int32_t> find(Span word, const WordKey& key,
                                                   const Entry& entry) {
-    if (entry.difference(key) == 0) {
-      const std::span<const int32_t> pool = cache_.pool_;
-      return pool.subspan(static_cast<size_t>(entry.ids[0]), static_cast<size_t>(entry.ids[1]));
-    }
-    const auto ids = spell(text_.substr(word.begin, word.end - word.begin));
-    cache_.keep(key, ids);
-    return ids;
+    if (entry.difference(key) == 0) return ids_of(entry);
+    if (const Entry* beside = cache_.fetch(key)) return ids_of(*beside);
+    if (spell(text_.substr(word.begin, word.end - word.begin))) cache_.keep(key, cache_.ids_);
+    return cache_.ids_;
+  }
+
+  std::span<const int32_t> ids_of(const Entry& entry) const {
+    if (entry.count() != WordCache::kPooled) return {entry.ids, entry.count()};
+    return std::span<const int32_t>(cache_.pool_)
+        .subspan(static_cast<size_t>(entry.ids[0]), static_cast<size_t>(entry.ids[1]));
   }
 
   [[gnu::noinline]] std::span<const int32_t> find_long(Span place, uint64_t hash) {
     const std::string_view word = text_.substr(place.begin, place.end - place.begin);
-    const WordCache::LongEntry& entry = cache_.slot_of(hash);
-    if (entry.hash == hash && entry.length == word.size() &&
-        std::memcmp(cache_.texts_.data() + entry.text, word.data(), word.size()) == 0)
-      return std::span<const int32_t>(cache_.pool_).subspan(entry.ids, entry.count);
-    const auto ids = spell(word);
-    if (word.size() <= kMaxLength) cache_.keep_long(word, hash, ids);
-    return ids;
+    for (const auto* entry : {&cache_.slot_of(hash), &cache_.slot_beside(hash)}) {
+      if (entry->hash == hash && entry->length == word.size() &&
+          std::memcmp(cache_.texts_.data() + entry->text, word.data(), word.size()) == 0)
+        return std::span<const int32_t>(cache_.pool_).subspan(entry->ids, entry->count);
+    }
+    if (spell(word) && word.size() <= kMaxLength) cache_.keep_long(word, hash, cache_.ids_);
+    return cache_.ids_;
   }
 
   // In place of the upper half of a key: bytes of a word of no length, which no entry has.
   static constexpr uint64_t kLong = 1;
 
-  const Model& model_;
+  WordSource& source_;
   WordCache& cache_;
   std::string_view text_;
   IdBuffer* ids_;
@@ -217,14 +252,37 @@ class WordLoop {
   const Entry* entries_[kBatch];
 };
 
+namespace {
+
+class ModelSource final : public WordSource {
+ public:
+  explicit ModelSource(const Model& model) : model_(model) {}
+  bool spell(std::string_view word, std::vector<Piece>& pieces) override {
+    model_.encode(word, pieces);
+    return true;
+  }
+
+ private:
+  const Model& model_;
+};
+
+}  // namespace
+
+void encode_words(WordSource& source, WordCache& cache, std::string_view text,
+                  std::span<const Span> words, IdBuffer& ids) {
+  WordLoop<false>(source, cache, text, &ids).run(words);
+}
+
 void encode_words(const Model& model, WordCache& cache, std::string_view text,
                   std::span<const Span> words, IdBuffer& ids) {
-  WordLoop<false>(model, cache, text, &ids).run(words);
+  ModelSource source(model);
+  encode_words(source, cache, text, words, ids);
 }
 
 size_t count_words(const Model& model, WordCache& cache, std::string_view text,
                    std::span<const Span> words) {
-  return WordLoop<true>(model, cache, text, nullptr).run(words);
+  ModelSource source(model);
+  return WordLoop<true>(source, cache, text, nullptr).run(words);
 }
 
 }  // namespace lowbit::tokenizers

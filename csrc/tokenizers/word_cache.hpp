@@ -2,43 +2,18 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "core/memory.hpp"
+#include "tokenizers/id_buffer.hpp"
 #include "tokenizers/model.hpp"
 #include "tokenizers/pattern.hpp"
 #include "tokenizers/word_key.hpp"
 
 namespace lowbit::tokenizers {
-
-// Ids that grow without being zeroed first.
-class IdBuffer {
- public:
-  size_t size() const { return size_; }
-  void clear() { size_ = 0; }
-  std::span<const int32_t> ids() const { return {data_.get(), size_}; }
-
-  // Where the next `count` ids may be written; advance() then says how many were.
-  int32_t* room(size_t count) {
-    if (size_ + count > capacity_) [[unlikely]] grow(size_ + count);
-    return data_.get() + size_;
-  }
-  void advance(size_t count) { size_ += count; }
-  void append(const int32_t* ids, size_t count) {
-    if (count == 0) return;
-    std::memcpy(room(count), ids, count * sizeof(int32_t));
-    size_ += count;
-  }
-
- private:
-  void grow(size_t needed);
-
-  Memory<int32_t> data_;
-  size_t size_ = 0, capacity_ = 0;
-};
 
 // Of one model and one thread. Words of up to 15 bytes and 4 tokens take 32 bytes, two to a cache
 // line; the others are kept apart. It starts small, so that short texts do not pay for it, and
@@ -69,7 +44,7 @@ class WordCache {
     uint32_t count() const { return static_cast<uint32_t>(high >> 60); }
     WordKey key() const { return {low, high & ~(uint64_t{15} << 60)}; }
   };
-  // The later word comes first.
+  // The later word comes first. What has no room is in the line beside it.
   struct alignas(64) Line {
     Entry entries[2];
   };
@@ -79,8 +54,13 @@ class WordCache {
     uint32_t ids = 0, count = 0;    // in pool_
   };
 
-  Line& line_of(uint64_t hash) { return lines_[hash >> line_shift_]; }
+  size_t line_of(uint64_t hash) const { return hash >> line_shift_; }
+  // Brings the word of a line from the line beside it to the front; null where it is not there.
+  const Entry* fetch(const WordKey& key);
+  // A long word goes to its slot, and what was there to the slot beside it.
   LongEntry& slot_of(uint64_t hash) { return long_[hash >> long_shift_]; }
+  LongEntry& slot_beside(uint64_t hash) { return long_[hash >> long_shift_ ^ 1]; }
+  void put_long(const LongEntry& entry);
   // Lines and slots stay in place, but for this.
   void grow();
   void forget();
@@ -90,7 +70,8 @@ class WordCache {
   void resize(size_t lines);
   void resize_long(size_t slots);
 
-  std::vector<Line> lines_;
+  Memory<Line> lines_;  // on large pages, as it is looked at everywhere
+  size_t line_count_ = 0;
   int line_shift_;
   size_t kept_ = 0;  // words put since the last change of size
   std::vector<LongEntry> long_;
@@ -101,6 +82,30 @@ class WordCache {
   std::vector<Piece> pieces_;  // scratch
   std::vector<int32_t> ids_;   // scratch
 };
+
+// A cache for one model after the other.
+class ModelCache {
+ public:
+  // A number that tells a model from all others.
+  static uint64_t new_owner();
+
+  // Forgets the words of any other model.
+  WordCache& of(uint64_t owner);
+
+ private:
+  std::unique_ptr<WordCache> cache_;
+  uint64_t owner_ = 0;
+};
+
+// Spells words that are not in a cache.
+class WordSource {
+ public:
+  virtual ~WordSource() = default;
+  // False when the word may be spelled in another way elsewhere.
+  virtual bool spell(std::string_view word, std::vector<Piece>& pieces) = 0;
+};
+void encode_words(WordSource& source, WordCache& cache, std::string_view text,
+                  std::span<const Span> words, IdBuffer& ids);
 
 // Appends the ids of the words of a text. The cache is of this model, which is not random.
 void encode_words(const Model& model, WordCache& cache, std::string_view text,

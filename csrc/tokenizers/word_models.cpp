@@ -7,7 +7,7 @@
 
 namespace lowbit::tokenizers {
 
-Vocabulary::Vocabulary(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
+Vocabulary::Vocabulary(const StringTable& tokens, const std::vector<int32_t>& ids,
                        VocabularyOptions options)
     : options_(std::move(options)) {
   check(tokens.size() == ids.size(), "Tokenizer: ", tokens.size(), " tokens but ", ids.size(),
@@ -16,7 +16,7 @@ Vocabulary::Vocabulary(const std::vector<std::string>& tokens, const std::vector
   for (size_t i = 0; i < tokens.size(); ++i) {
     first_.insert(tokens[i], ids[i]);
     if (tokens[i].size() > prefix.size() && tokens[i].starts_with(prefix))
-      continuing_.insert(std::string_view(tokens[i]).substr(prefix.size()), ids[i]);
+      continuing_.insert(tokens[i].substr(prefix.size()), ids[i]);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tokenizers/model.hpp"
+#include "tokenizers/string_table.hpp"
 #include "tokenizers/trie.hpp"
 
 namespace lowbit::tokenizers {
@@ -22,7 +23,7 @@ struct VocabularyOptions {
 class Vocabulary final : public Model {
  public:
   // `ids[i]` is the id of `tokens[i]`.
-  Vocabulary(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
+  Vocabulary(const StringTable& tokens, const std::vector<int32_t>& ids,
              VocabularyOptions options);
 
   // The unknown id alone when the word cannot be spelled.

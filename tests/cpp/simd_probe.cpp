@@ -92,6 +92,13 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(add_row_pairs<1>(signed_bytes(bytes), signed_bytes(values), rows));
   w.add(add_row_pairs<0>(Nibbles{codes}, Nibbles{other}, rows));
   w.add(add_row_pairs<1>(Nibbles{codes}, Nibbles{other}, rows));
+  uint8_t text[64];
+  store_i32(text, i);
+  const Bytes64 read = load_bytes64(text);
+  uint64_t masks[8] = {in_range(read, 0, 0), in_range(read, 0, 127), in_range(read, 128, 255),
+                       in_range(read, 60, 70), in_range(read, 100, 200), in_range(read, 0, 255),
+                       in_range(read, 255, 255), in_range(read, 1, 254)};
+  w.add(load_i32(masks));
 }
 
 // Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.

@@ -169,6 +169,19 @@ LOWBIT_EMULATED __m512i mm512_set1_epi8(char value) {
   for (int8_t& lane : out.lane) lane = value;
   return out.whole;
 }
+LOWBIT_EMULATED __m512i mm512_sub_epi8(__m512i a, __m512i b) {
+  Bytes out{a};
+  const Bytes y{b};
+  for (int i = 0; i < 64; ++i) out.lane[i] = static_cast<int8_t>(out.lane[i] - y.lane[i]);
+  return out.whole;
+}
+LOWBIT_EMULATED __mmask64 mm512_cmple_epu8_mask(__m512i a, __m512i b) {
+  const Bytes x{a}, y{b};
+  __mmask64 mask = 0;
+  for (int i = 0; i < 64; ++i)
+    mask |= __mmask64{static_cast<uint8_t>(x.lane[i]) <= static_cast<uint8_t>(y.lane[i])} << i;
+  return mask;
+}
 // Unsigned bytes of a times signed bytes of b, four to a lane.
 LOWBIT_EMULATED __m512i mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
   Words out{sum};
@@ -221,6 +234,10 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_castps_si512 LOWBIT_CALL(mm512_castps_si512)
 #undef _mm512_castsi512_ps
 #define _mm512_castsi512_ps LOWBIT_CALL(mm512_castsi512_ps)
+#undef _mm512_sub_epi8
+#define _mm512_sub_epi8 LOWBIT_CALL(mm512_sub_epi8)
+#undef _mm512_cmple_epu8_mask
+#define _mm512_cmple_epu8_mask LOWBIT_CALL(mm512_cmple_epu8_mask)
 #undef _mm512_cmp_ps_mask
 #define _mm512_cmp_ps_mask(a, b, predicate) \
   LOWBIT_CALL(mm512_cmp_ps_mask)<predicate>(a, b)

@@ -12,18 +12,19 @@ struct DeepSeekRule {
     const size_t behind = at + first.length;
     if (is_ascii_sign(text.byte(at)) && behind < text.size() && is_ascii_letter(text.byte(behind)))
       return text.bytes(behind, is_ascii_letter);
-    if (is_letter(first.classes)) return text.run(at, is_letter);
+    if (kLetters.take(first.classes)) return text.run<kLetters>(at);
     if (!(first.classes & kSymbol) && !is_newline(text.byte(at)) && behind < text.size() &&
-        is_letter(text.step(behind).classes))
-      return text.run(behind, is_letter);
+        kLetters.take(text.step(behind).classes))
+      return text.run<kLetters>(behind);
     const size_t start = text.byte(at) == ' ' ? behind : at;
-    const size_t end = text.run(start, [](uint8_t c) -> bool { return c & kSymbol; });
+    const size_t end = text.run<Kinds{.some = kSymbol}>(start);
     if (end > start) return text.bytes(end, is_newline);
     return first.classes & kSpace ? end_of_spaces(text, at) : at;
   }
 
  private:
-  static bool is_letter(uint8_t classes) { return classes & (kLetter | kMark); }
+  static constexpr Kinds kLetters = {.some = kLetter | kMark};
+
   static bool is_ascii_letter(uint8_t byte) { return kAsciiClasses[byte] & kLetter; }
   static bool is_ascii_sign(uint8_t byte) { return kAsciiClasses[byte] & kSymbol; }
 };

@@ -1,147 +1,78 @@
-// The scanner of the expressions that descend from GPT-2's: words, digits, signs and white space,
-// each taken in runs. They cover every text, so that words follow each other without gaps.
-//
-// A family is a set of choices made at compile time; the scanner tries the alternatives in the
-// order of the expression, with what backtracking would come to worked out beforehand.
+// The patterns of the families: words from bit masks where a text is ASCII, else by the scanner.
 #pragma once
 
+#include <algorithm>
+
+#include "ops/dispatch.hpp"
 #include "tokenizers/pattern.hpp"
-#include "tokenizers/patterns/reader.hpp"
+#include "tokenizers/patterns/family_scanner.hpp"
+#include "tokenizers/patterns/family_starts.hpp"
+#include "tokenizers/patterns/word_buffer.hpp"
 
 namespace lowbit::tokenizers {
 
-enum class Contractions {
-  kNone,
-  kLowercase,  // words of their own, in lower case only
-  kAnyCase,    // words of their own
-  kSuffix,     // the end of the word in front of them, in any case
-};
-
-struct Family {
-  Contractions contractions = Contractions::kAnyCase;
-  // What letters take in front of them: a space, as do digits then, or else one character that is
-  // neither letter nor number nor newline.
-  bool space_only = false;
-  bool marks = false;      // marks are letters
-  bool cased = false;      // a capital after a small letter begins a word; marks are letters
-  bool han = false;        // Han characters are words apart
-  int digits = 3;          // at most so many in a word; 0: any number
-  bool newlines = true;    // signs take the newlines behind them; so does white space
-  bool slashes = false;    // signs take slashes among these newlines
-  bool whole_end = false;  // white space at the end of the text is one word, newlines or not
-};
-
+// One pass over one text.
 template <Family family>
-class FamilyScanner {
+class FamilySearch {
  public:
-  explicit FamilyScanner(std::string_view text) : text_(text) {}
+  FamilySearch(std::string_view text, std::vector<Span>& matches)
+      : text_(text), scanner_(text), words_(matches) {}
 
-  // The end of the word that starts at `at`, which is before the end of the text.
-  size_t next(size_t at) const {
-    const PointClass first = text_.step(at);
-    if (family.han && (first.classes & kHan)) return text_.run(at, has<kHan>);
-    if (text_.byte(at) == '\'') {
-      if (const size_t length = leading_contraction(at + 1)) return at + 1 + length;
+  void run() {
+    const auto classify = ops::kernels().classify;
+    const auto* bytes = reinterpret_cast<const uint8_t*>(text_.data());
+    ByteMasks masks[kChunk + 1];
+    // The last block that is looked at has another behind it, and so have the bytes it asks about.
+    const size_t blocks = std::max<size_t>(text_.size() / kMaskBytes, 1) - 1;
+    for (size_t first = 0; first < blocks; first += kChunk) {
+      const size_t count = std::min(kChunk, blocks - first);
+      classify({bytes + first * kMaskBytes, static_cast<int64_t>(count + 1), masks});
+      for (size_t i = 0; i < count; ++i)
+        search_block((first + i) * kMaskBytes, masks[i], masks[i + 1]);
+      words_.flush();
     }
-    if (is_letter(first.classes)) return word(at);
-    if (first.classes & kNumber) return digits(at);
-    if (const size_t behind = at + first.length; behind < text_.size()) {
-      const bool space = text_.byte(at) == ' ';
-      const uint8_t second = text_.step(behind).classes;
-      if ((space || (!family.space_only && !is_newline(text_.byte(at)))) && is_letter(second))
-        return word(behind);
-      if (space && !(second & (kSpace | kLetter | kNumber))) return signs(behind);
-      if (space && family.space_only && (second & kNumber)) return digits(behind);
-    }
-    return first.classes & kSpace ? spaces(at) : signs(at);
+    scan_to(text_.size());
+    words_.flush();
   }
 
  private:
-  template <uint8_t classes>
-  static bool has(uint8_t other) {
-    return other & classes;
-  }
+  static constexpr size_t kChunk = 16;
 
-  static bool is_letter(uint8_t classes) {
-    constexpr uint8_t letters = family.marks || family.cased ? kLetter | kMark : kLetter;
-    return (classes & letters) && !(family.han && (classes & kHan));
-  }
-
-  static bool is_sign(uint8_t classes) {
-    constexpr uint8_t others = kSpace | kLetter | kNumber | (family.marks ? kMark : 0);
-    return !(classes & others);
-  }
-
-  size_t leading_contraction(size_t at) const {
-    if constexpr (family.contractions == Contractions::kLowercase)
-      return contraction<false>(text_, at);
-    if constexpr (family.contractions == Contractions::kAnyCase)
-      return contraction<true>(text_, at);
-    return 0;
-  }
-
-  size_t word(size_t at) const {
-    if constexpr (!family.cased) return text_.run(at, is_letter);
-    const size_t end = cased_word(at);
-    if (family.contractions != Contractions::kSuffix || !text_.is(end, '\'')) return end;
-    const size_t length = contraction<true>(text_, end + 1);
-    return length ? end + 1 + length : end;
-  }
-
-  // U*W+ or else U+W*, where U are the letters that are not small, W those that are not capital.
-  size_t cased_word(size_t at) const {
-    size_t both = 0;  // behind the last letter that is in U and W
-    while (at < text_.size()) {
-      const PointClass next = text_.step(at);
-      if (!is_letter(next.classes)) break;
-      if (next.classes & kLower)
-        return text_.run(at, [](uint8_t c) { return is_letter(c) && !(c & kUpper); });
-      at += next.length;
-      if (!(next.classes & kUpper)) both = at;
+  void search_block(size_t begin, const ByteMasks& block, const ByteMasks& following) {
+    const bool plain = starts_.advance(text_, begin, block, following);
+    uint64_t bits = starts_.starts();
+    // Behind a word of the scanner's, the masks hold from the first place where both see a start.
+    for (; plain && !agreed_ && words_.open() < begin + kMaskBytes; scan()) {
+      agreed_ = bits >> (words_.open() - begin) & 1;
+      if (agreed_) break;
     }
-    return both ? both : at;
-  }
-
-  size_t digits(size_t at) const {
-    if constexpr (family.digits == 0) return text_.run(at, has<kNumber>);
-    for (int i = 0; i < family.digits && at < text_.size(); ++i) {
-      const PointClass next = text_.step(at);
-      if (!(next.classes & kNumber)) break;
-      at += next.length;
+    if (!plain || !agreed_) {
+      agreed_ = false;
+      return scan_to(begin + kMaskBytes);
     }
-    return at;
+    if (words_.open() >= begin) bits &= ~uint64_t{1} << (words_.open() - begin);
+    words_.end_at_bits(bits, begin);
   }
 
-  size_t signs(size_t at) const {
-    at = text_.run(at, is_sign);
-    if constexpr (!family.newlines) return at;
-    return text_.bytes(at, [](uint8_t b) { return is_newline(b) || (family.slashes && b == '/'); });
+  void scan() { words_.end_at(scanner_.next(words_.open())); }
+  [[gnu::noinline]] void scan_to(size_t end) {
+    while (words_.open() < end) scan();
   }
 
-  size_t spaces(size_t at) const {
-    if constexpr (family.newlines && !family.whole_end) return end_of_spaces(text_, at);
-    const size_t end = text_.run(at, has<kSpace>);
-    if (end == text_.size()) return end;
-    if constexpr (family.newlines) return end_of_spaces(text_, at);
-    size_t last = end - 1;
-    while ((text_.byte(last) & 0xc0) == 0x80) --last;
-    return last > at ? last : end;
-  }
-
-  Reader text_;
+  std::string_view text_;
+  FamilyScanner<family> scanner_;
+  FamilyStarts<family> starts_;
+  WordBuffer<(kChunk + 2) * kMaskBytes> words_;
+  bool agreed_ = true;  // the masks tell where the open word ends
 };
 
 template <Family family>
 class FamilyPattern final : public Pattern {
  public:
   void find(std::string_view text, std::vector<Span>& matches) const override {
-    const FamilyScanner<family> scanner(text);
-    for (size_t at = 0; at < text.size();) {
-      const size_t end = scanner.next(at);
-      matches.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(end)});
-      at = end;
-    }
+    FamilySearch<family>(text, matches).run();
   }
+  bool covers() const override { return true; }
 };
 
 }  // namespace lowbit::tokenizers

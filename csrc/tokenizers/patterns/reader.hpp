@@ -7,6 +7,15 @@
 
 namespace lowbit::tokenizers {
 
+// Classes of which a code point has some (if there are any), and none.
+struct Kinds {
+  uint8_t some = 0, none = 0;
+
+  constexpr bool take(uint8_t classes) const {
+    return (some == 0 || (classes & some)) && !(classes & none);
+  }
+};
+
 class Reader {
  public:
   explicit Reader(std::string_view text)
@@ -17,15 +26,19 @@ class Reader {
   bool is(size_t at, char byte) const {
     return at < size_ && bytes_[at] == static_cast<uint8_t>(byte);
   }
-  PointClass step(size_t at) const { return step_at(bytes_ + at); }
+  [[gnu::always_inline]] PointClass step(size_t at) const { return step_at(bytes_ + at); }
 
-  // The end of the run of code points that `accept` takes by their classes.
-  template <class Accept>
-  size_t run(size_t at, Accept accept) const {
+  // The end of the run of code points of these kinds.
+  template <Kinds kinds>
+  size_t run(size_t at) const {
     while (at < size_) {
-      const PointClass next = step(at);
-      if (!accept(next.classes)) break;
-      at += next.length;
+      for (; at < size_ && bytes_[at] < 0x80; ++at)
+        if (!kinds.take(kAsciiClasses[bytes_[at]])) return at;
+      while (at < size_ && bytes_[at] >= 0x80) {
+        const PointClass next = step(at);
+        if (!kinds.take(next.classes)) return at;
+        at += next.length;
+      }
     }
     return at;
   }

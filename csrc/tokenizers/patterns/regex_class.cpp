@@ -13,15 +13,30 @@ namespace lowbit::tokenizers::regex {
 
 namespace {
 
+// `member` tells by the class set alone beyond Latin-1, so that of equal leaves in a row (of
+// Chinese characters, or of code points that mean nothing) one is enough.
 template <class Member>
 PointSet points_where(Member member) {
-  PointSet points;
-  for (uint32_t point = 0, first = 0; point <= kLastPoint; point = first) {
-    while (point <= kLastPoint && !member(point)) ++point;
-    for (first = point; first <= kLastPoint && member(first);) ++first;
-    if (first > point) points = points.united({point, first - 1});
+  std::vector<Range> ranges;
+  bool inside = false, uniform = false;  // no change within the leaf before
+  for (uint32_t point = 0; point <= kLastPoint; ++point) {
+    if (point % 64 == 0) {
+      const uint32_t page = point / 64;
+      if (uniform && page > 4 && kClassPages[page] == kClassPages[page - 1]) {
+        point += 63;
+        continue;
+      }
+      uniform = true;
+    }
+    if (static_cast<bool>(member(point)) == inside) continue;
+    inside = !inside;
+    uniform &= point % 64 == 0;
+    if (inside)
+      ranges.push_back({point, kLastPoint});
+    else
+      ranges.back().last = point - 1;
   }
-  return points;
+  return PointSet(std::move(ranges));
 }
 
 // Pairs of code points that differ in case. To the lower case of every letter come letters that

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lowbit::tokenizers::regex {
@@ -20,6 +21,7 @@ class PointSet {
  public:
   PointSet() = default;
   PointSet(uint32_t first, uint32_t last) : ranges_{{first, last}} {}
+  explicit PointSet(std::vector<Range> ranges) : ranges_(std::move(ranges)) {}
 
   const std::vector<Range>& ranges() const { return ranges_; }
   bool operator==(const PointSet&) const = default;

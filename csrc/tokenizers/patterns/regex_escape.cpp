@@ -9,8 +9,10 @@
 namespace lowbit::tokenizers::regex {
 
 void Input::fail(std::string_view rule) const {
+  constexpr size_t kShown = 200;
   throw ArgumentError(message("compile_pattern: ", rule, " at byte ", place_,
-                              " of the regular expression ", text_));
+                              " of the regular expression ", text_.substr(0, kShown),
+                              text_.size() > kShown ? "..." : ""));
 }
 
 uint32_t Input::next() {

@@ -10,15 +10,19 @@
 namespace lowbit::tokenizers::regex {
 
 namespace {
-constexpr size_t kMostRows = size_t{1} << 16;
+// Places whose failures are remembered: the more of them, the fewer are forgotten in long texts.
+size_t most_rows(size_t words_per_row) {
+  constexpr size_t kLeast = size_t{1} << 16, kWords = size_t{1} << 20;
+  return std::max(kLeast, std::bit_floor(kWords / std::max<size_t>(words_per_row, 1)));
 }
+}  // namespace
 
 Matcher::Matcher(const Program& program, std::string_view text)
     : program_(program),
       text_(text),
       failed_ends_(program.runs),
       words_per_row_((program.splits + 63) / 64),
-      rows_(std::min(std::bit_ceil(text.size() + 1), kMostRows)) {}
+      rows_(std::min(std::bit_ceil(text.size() + 1), most_rows(words_per_row_))) {}
 
 size_t Matcher::match(size_t begin) {
   if (!program_.may_start_anywhere) {
@@ -58,13 +62,9 @@ bool Matcher::step(const Instruction& instruction, uint32_t& index, size_t& at) 
     case Op::kAnchor:
       if (!anchor(static_cast<Anchor>(instruction.argument), at)) return false;
       break;
-    case Op::kPeek: {
-      size_t next = at;
-      const bool there =
-          at < text_.size() && program_.tests[instruction.points](next_point(text_, next));
-      if (there == instruction.negative) return false;
+    case Op::kPeek:
+      if (next_is(instruction, at) == instruction.negative) return false;
       break;
-    }
     case Op::kPeekBack:
       if (!peek_back(instruction, at)) return false;
       break;
@@ -98,6 +98,10 @@ bool Matcher::backtrack(size_t floor, uint32_t& index, size_t& at) {
 }
 
 bool Matcher::split(const Instruction& instruction, uint32_t& index, size_t at) {
+  if (instruction.guarded && !next_is(instruction, at)) {
+    index = instruction.other;
+    return true;
+  }
   if (has_failed(instruction.argument, at)) return false;
   choices_.push_back({Choice::kOther, index, static_cast<uint32_t>(at), 0});
   index = instruction.next;
@@ -176,6 +180,10 @@ bool Matcher::anchor(Anchor anchor, size_t at) const {
 }
 
 bool Matcher::is_word(size_t at) const { return class_set(next_point(text_, at)) & kWordCharacter; }
+
+bool Matcher::next_is(const Instruction& instruction, size_t at) const {
+  return at < text_.size() && program_.tests[instruction.points](next_point(text_, at));
+}
 
 bool Matcher::peek_back(const Instruction& instruction, size_t at) const {
   bool there = false;

@@ -45,6 +45,7 @@ class Matcher {
   bool inner(const Instruction& instruction, uint32_t& index, size_t& at);
   bool anchor(Anchor anchor, size_t at) const;
   bool is_word(size_t at) const;
+  bool next_is(const Instruction& instruction, size_t at) const;
   bool peek_back(const Instruction& instruction, size_t at) const;
   size_t before(size_t at) const;
 

@@ -75,6 +75,10 @@ class Compiler {
     std::vector<uint32_t> jumps;
     for (size_t i = 0; i + 1 < node.children.size(); ++i) {
       const uint32_t split = add(Op::kSplit);
+      if (!may_be_empty(node.children[i])) {
+        code()[split].guarded = true;
+        code()[split].points = test(first_points(node.children[i]));
+      }
       emit(node.children[i]);
       jumps.push_back(add(Op::kJump));
       code()[split].other = here();

@@ -11,7 +11,8 @@ namespace lowbit::tokenizers::regex {
 enum class Op : uint8_t {
   kOne,     // one character of the class
   kRun,     // as many as there are of them, from least to most, and fewer when what follows fails
-  kSplit,   // go on at `next`, or else at `other`
+  kSplit,   // go on at `next`, or else at `other`; at `other` alone when `guarded` and the next
+            // character is none of the class
   kJump,
   kAnchor,
   kPeek,  // the next character is one of the class, or is not
@@ -25,6 +26,7 @@ struct Instruction {
   Op op;
   bool negative = false;
   bool possessive = false;  // of kRun: never fewer
+  bool guarded = false;
   uint32_t next = 0, other = 0;
   uint32_t next_if_moved = 0;  // of kAtomic, when it has matched more than nothing
   uint32_t points = 0;         // which of the tests

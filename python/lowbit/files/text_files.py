@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import open_regular
+from lowbit.tokenizers.sampling import seed_of_batch
 
 if TYPE_CHECKING:
     from lowbit.tokenizers.encoding import Batch
@@ -134,7 +135,10 @@ def _encoded(
 ) -> Iterator[Batch]:
     total = sum(path.stat().st_size for path in files) if progress else 0
     done = 0
-    for path, size, texts in read_texts(files, unit, batch_bytes):
+    seed = arguments.get("seed")
+    for number, (path, size, texts) in enumerate(read_texts(files, unit, batch_bytes)):
+        if seed is not None:
+            arguments = {**arguments, "seed": seed_of_batch(seed, number)}
         try:
             batch = tokenizer.encode_batch(texts, **arguments)
         except ValueError as error:

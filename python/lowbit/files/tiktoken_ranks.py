@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import re
-from itertools import accumulate
+from collections.abc import Mapping
 from pathlib import Path
 
+from lowbit import _core
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, read_bounded, shorten
 from lowbit.tokenizers.alphabet import byte_level_text
 from lowbit.tokenizers.patterns import PATTERNS, find_pattern
 from lowbit.tokenizers.spec import AddedToken, Bpe, Step, TokenizerSpec
 from lowbit.tokenizers.steps import byte_level
+from lowbit.tokenizers.vocabulary import Vocabulary
 
-# Lines of base64 and a number that no integer conversion refuses.
-REGULAR = re.compile(rb"(?:[A-Za-z0-9+/]+={0,2} [0-9]{1,18}\n)+")
 END_OF_TEXT = "<|endoftext|>"
 _FILL_IN = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 
@@ -80,22 +79,11 @@ def read_tiktoken(
     )
 
 
-def _ranks(data: bytes, path: Path) -> dict[str, int]:
-    """Tokens in GPT-2's alphabet and their ranks. A file as it should be is read as a whole, in a
-    third of the time; another line by line, to tell what is wrong with it."""
-    if REGULAR.fullmatch(data):
-        fields = data.split()
-        try:
-            tokens = [binascii.a2b_base64(field, strict_mode=True) for field in fields[::2]]
-        except binascii.Error:
-            return _ranks_by_line(data, path)
-        letters = byte_level_text(b"".join(tokens))
-        ends = list(accumulate(map(len, tokens)))
-        texts = [letters[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-        ranks = dict(zip(texts, map(int, fields[1::2]), strict=True))
-        if len(ranks) == len(tokens) and "" not in ranks:
-            return ranks
-    return _ranks_by_line(data, path)
+def _ranks(data: bytes, path: Path) -> Mapping[str, int]:
+    """Tokens in GPT-2's alphabet and their ranks. A file as it should be is read by the kernels;
+    another line by line, to tell what is wrong with it."""
+    table = _core.read_tiktoken(data)
+    return _ranks_by_line(data, path) if table is None else Vocabulary(table)
 
 
 def _ranks_by_line(data: bytes, path: Path) -> dict[str, int]:

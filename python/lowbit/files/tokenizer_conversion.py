@@ -73,7 +73,7 @@ def _check_numbers(spec: TokenizerSpec) -> None:
 
 def _ranked(spec: TokenizerSpec) -> TokenizerSpec:
     """Ranks as merges, and special tokens with ids of their own choice in the vocabulary."""
-    vocabulary = dict(spec.model.vocabulary)
+    vocabulary = dict(spec.model.vocabulary.items())
     merges, unreached = derive_merges(vocabulary)
     ordered = sorted(spec.added, key=lambda token: token.id)
     contents = [token.content for token in ordered]

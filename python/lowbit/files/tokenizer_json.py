@@ -7,13 +7,15 @@ tokenizer that is nearly right gives a model other words than it was trained on.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lowbit import _core
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import write_file
-from lowbit.files.json_numbers import read_float
+from lowbit.files.json_numbers import read_float, write_float
 from lowbit.files.tokenizer_components import (
     boolean,
     integer,
@@ -29,9 +31,15 @@ from lowbit.files.tokenizer_lengths import (
     write_truncation,
 )
 from lowbit.files.tokenizer_models import read_model, write_model
-from lowbit.files.untrusted import MAX_TOKENIZER_BYTES, parse_json, read_bounded, shorten
+from lowbit.files.untrusted import (
+    MAX_TOKENIZER_BYTES,
+    parse_json,
+    read_bounded,
+    shorten,
+)
 from lowbit.tokenizers.numbering import number_added
-from lowbit.tokenizers.spec import AddedToken, Slot, TokenizerSpec, bert_templates
+from lowbit.tokenizers.spec import AddedToken, Slot, TokenizerSpec, Unigram, bert_templates
+from lowbit.tokenizers.vocabulary import Merges, Pieces, Vocabulary
 
 
 def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
@@ -42,13 +50,27 @@ def write_tokenizer(path: Path, spec: TokenizerSpec) -> None:
     ValueError
         If the format cannot hold the tokenizer; names what it cannot hold.
     """
-    text = json.dumps(_to_json(for_tokenizer_json(spec)), ensure_ascii=False, indent=1)
+    values = _to_json(for_tokenizer_json(spec))
+    pieces = values["model"]["vocab"] if isinstance(spec.model, Unigram) else None
+    if pieces is not None:
+        values["model"]["vocab"] = None
+    text = json.dumps(values, ensure_ascii=False, indent=1)
+    if pieces is not None:  # no text can have an unescaped quote, so this is the key of the model
+        text = text.replace('"vocab": null', f'"vocab": {_pieces_text(pieces)}', 1)
     write_file(path, (text + "\n").encode("utf-8"))
+
+
+def _pieces_text(pieces: Sequence[Sequence[Any]]) -> str:
+    lines = (
+        f"   [{json.dumps(token, ensure_ascii=False)}, {write_float(float(score))}]"
+        for token, score in pieces
+    )
+    return "[\n" + ",\n".join(lines) + "\n  ]"
 
 
 def read_tokenizer_json(path: Path) -> TokenizerSpec:
     """Read a tokenizer.json."""
-    values = parse_json(read_bounded(path, MAX_TOKENIZER_BYTES), str(path), read_float)
+    values = _parse(read_bounded(path, MAX_TOKENIZER_BYTES), str(path))
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise FileFormatError(f"{path}: not a tokenizer.json, which is an object with a model")
     single, pair, trim = _post_processor(values.get("post_processor"))
@@ -67,7 +89,26 @@ def read_tokenizer_json(path: Path) -> TokenizerSpec:
     )
 
 
-def _added_tokens(values: Any, vocabulary: dict[str, int]) -> tuple[AddedToken, ...]:
+def _parse(data: bytes, source: str) -> Any:
+    """The file as JSON, with tables for the vocabulary and the merges.
+
+    These are most of the file, and the kernels read them in a tenth of the time. A file that is not
+    as they want it, such as a broken one, is read without them; errors tell of places in the whole.
+    """
+    if (read := _core.read_tokenizer_json(data)) is None:
+        return parse_json(data, source, read_float)
+    rest, table, scores, pairs, joined = read
+    try:
+        values = parse_json(rest, source, read_float)
+    except FileFormatError:
+        return parse_json(data, source, read_float)
+    values["model"]["vocab"] = Vocabulary(table) if scores is None else Pieces(table, scores)
+    if pairs is not None:
+        values["model"]["merges"] = Merges(table, pairs, joined)
+    return values
+
+
+def _added_tokens(values: Any, vocabulary: Mapping[str, int]) -> tuple[AddedToken, ...]:
     """Added tokens with the ids that the reference gives them, whatever the file says: a token of
     the vocabulary keeps its own, the others are numbered from its size on."""
     if not isinstance(values, list):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lowbit.errors import FileFormatError
 from lowbit.files.tokenizer_components import boolean, integer, maybe, text
 from lowbit.files.untrusted import shorten
 from lowbit.tokenizers.spec import Bpe, Model, Unigram, WordLevel, WordPiece
+from lowbit.tokenizers.vocabulary import Merges, Pieces, Vocabulary
 
 KINDS = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
@@ -37,13 +39,15 @@ def read_model(model: dict[str, Any]) -> Model:
 def _telling_kind(model: dict[str, Any]) -> str | None:
     if "merges" in model:
         return "BPE"
-    if isinstance(model.get("vocab"), list):
+    if isinstance(model.get("vocab"), list | Pieces):
         return "Unigram"
     return "WordPiece" if "max_input_chars_per_word" in model else None
 
 
-def read_vocabulary(vocab: Any) -> dict[str, int]:
+def read_vocabulary(vocab: Any) -> Mapping[str, int]:
     """An object of tokens and ids."""
+    if isinstance(vocab, Vocabulary):
+        return vocab
     if not isinstance(vocab, dict) or not vocab:
         raise FileFormatError("the vocabulary must be an object of tokens and ids")
     if set(map(type, vocab.values())) != {int}:
@@ -54,15 +58,15 @@ def read_vocabulary(vocab: Any) -> dict[str, int]:
 
 def _read_bpe(model: dict[str, Any]) -> Bpe:
     merges = model.get("merges")
-    if not isinstance(merges, list):
+    if not isinstance(merges, list | Merges):
         raise FileFormatError(f"model.merges must be a list; got {shorten(merges)}")
-    if not set(map(type, merges)) <= {str, list}:
-        raise FileFormatError("model.merges must hold pairs of tokens")
+    if isinstance(merges, list) and set(map(type, merges)) not in ({str}, {list}, set()):
+        raise FileFormatError("model.merges must hold pairs of tokens, all written in one way")
     dropout = model.get("dropout")
-    if dropout not in (None, 0):
-        raise FileFormatError(
-            f"model.dropout {shorten(dropout)} is not supported in files; encode without it"
-        )
+    if dropout is None:
+        dropout = 0
+    if type(dropout) not in (int, float) or not 0 <= dropout <= 1:
+        raise FileFormatError(f"model.dropout must be from 0 to 1; got {shorten(dropout)}")
     return Bpe(
         read_vocabulary(model.get("vocab")),
         merges,
@@ -73,14 +77,15 @@ def _read_bpe(model: dict[str, Any]) -> Bpe:
             boolean(f"model.{name}", model.get(name) or False)
             for name in ("fuse_unk", "byte_fallback", "ignore_merges")
         ),
+        dropout=float(dropout),
     )
 
 
 def _read_unigram(model: dict[str, Any]) -> Unigram:
     pieces = model.get("vocab")
-    if not isinstance(pieces, list) or not pieces:
+    if not isinstance(pieces, list | Pieces) or not pieces:
         raise FileFormatError("model.vocab must be a list of tokens and scores")
-    for piece in pieces:
+    for piece in pieces if isinstance(pieces, list) else ():
         if not (
             isinstance(piece, list)
             and len(piece) == 2
@@ -102,26 +107,30 @@ def write_model(model: Model) -> dict[str, Any]:
             "unk_token": model.unknown,
             "continuing_subword_prefix": model.continuing_prefix,
             "max_input_chars_per_word": model.max_characters,
-            "vocab": model.vocabulary,
+            "vocab": dict(model.vocabulary.items()),
         }
     if isinstance(model, WordLevel):
-        return {"type": "WordLevel", "vocab": model.vocabulary, "unk_token": model.unknown}
+        return {
+            "type": "WordLevel",
+            "vocab": dict(model.vocabulary.items()),
+            "unk_token": model.unknown,
+        }
     if isinstance(model, Unigram):
         return {
             "type": "Unigram",
             "unk_id": model.unknown_id,
-            "vocab": model.pieces,
+            "vocab": list(model.pieces),
             "byte_fallback": model.byte_fallback,
         }
     return {
         "type": "BPE",
-        "dropout": None,
+        "dropout": model.dropout or None,
         "unk_token": model.unknown,
         "continuing_subword_prefix": model.continuing_prefix or None,
         "end_of_word_suffix": model.end_of_word_suffix or None,
         "fuse_unk": model.fuse_unknown,
         "byte_fallback": model.byte_fallback,
         "ignore_merges": model.ignore_merges,
-        "vocab": model.vocabulary,
-        "merges": model.merges,
+        "vocab": dict(model.vocabulary.items()),
+        "merges": list(model.merges),
     }

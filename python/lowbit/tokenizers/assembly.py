@@ -172,10 +172,10 @@ def _fill(
 
 
 def batch_types(template: tuple[Slot, ...], indptr: np.ndarray) -> np.ndarray:
-    """Type of every token of a batch of single texts, int32 [indptr[-1]]."""
-    types = np.zeros(int(indptr[-1]), np.int32)
+    """Type of every token of a batch of single texts, int32 [indptr[-1]]; may be read-only."""
     if not any(slot.type_id for slot in template):
-        return types
+        return np.broadcast_to(np.int32(0), int(indptr[-1]))  # takes no memory
+    types = np.empty(int(indptr[-1]), np.int32)
     place = next(i for i, slot in enumerate(template) if slot.text)
     types[:] = template[place].type_id
     for edge, slots, step in (

@@ -10,7 +10,7 @@ import numpy as np
 from lowbit import _core
 from lowbit.tokenizers.assembly import around_text
 from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
-from lowbit.tokenizers.spec import MAX_ID, Slot, TokenizerSpec
+from lowbit.tokenizers.spec import MAX_ID, Bpe, Slot, TokenizerSpec
 from lowbit.tokenizers.streaming import DecodeStream
 
 
@@ -44,6 +44,11 @@ class TokenizerBase:
         return tuple(
             tuple(np.array(ids, np.int32) if ids else None for ids in around) for around in frames
         )
+
+    @cached_property
+    def _dropout(self) -> float:
+        """Of the file; 0 for models that have none."""
+        return self._spec.model.dropout if isinstance(self._spec.model, Bpe) else 0.0
 
     @cached_property
     def _tokens(self) -> dict[int, str]:

@@ -21,7 +21,7 @@ class TokenizerCounts(TokenizerBase):
     def count(
         self, text: str, parse_special: Policy | None = None, add_special_tokens: bool = False
     ) -> int:
-        """How many tokens a text has, without making them.
+        """How many tokens a text has, without making them; always without dropout.
 
         Parameters
         ----------

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from lowbit.tokenizers.assembly import (
     around_text,
     assemble,
@@ -16,6 +18,7 @@ from lowbit.tokenizers.assembly import (
 )
 from lowbit.tokenizers.counting import TokenizerCounts, as_list, check_text, most_threads
 from lowbit.tokenizers.encoding import Batch, Encoding, LaterEncoding
+from lowbit.tokenizers.sampling import Sampling, check_nbest, make_sampling
 from lowbit.tokenizers.spec import Slot
 from lowbit.tokenizers.special_policy import Policy, check_disallowed, specials_read
 from lowbit.tokenizers.truncation import UNCUT, Cutting, make_cutting
@@ -39,6 +42,10 @@ class TokenizerEncodes(TokenizerCounts):
         direction: str | None = None,
         offsets: str = "chars",
         disallow: Policy = False,
+        dropout: float | None = None,
+        alpha: float | None = None,
+        nbest_size: int | None = None,
+        seed: int | None = None,
     ) -> Encoding:
         """The tokens of one text, or of two, with their places.
 
@@ -68,12 +75,24 @@ class TokenizerEncodes(TokenizerCounts):
         disallow
             Refuse texts with special tokens in them: True for any but those that a set
             `parse_special` names, or a set.
+        dropout
+            Of BPE models: the probability that a merge is passed over, each time it could be made
+            (Provilkov et al., 2020), which spells words at random in more and shorter tokens. 0 is
+            without; 1 leaves characters or bytes. None: as the file says, mostly without.
+        alpha, nbest_size
+            Of Unigram models: draw every spelling of a word, or of a whole text where the model
+            does not cut it into words, with a probability proportional to exp(alpha * score), from
+            the `nbest_size` best, or from all (-1, as None). None: the best spelling.
+        seed
+            0 to 2^64-1. The same seed gives the same spellings, here and for the first text of a
+            batch, on any number of threads. None: others each time.
 
         Raises
         ------
         ValueError
-            If `max_length` or `stride` have no room, `strategy` has not enough to cut, or the text
-            has a token that `disallow` refuses.
+            If `max_length` or `stride` have no room, `strategy` has not enough to cut, the text
+            has a token that `disallow` refuses, or `dropout`, `alpha` or `nbest_size` are not for
+            this model.
 
         Examples
         --------
@@ -86,6 +105,8 @@ class TokenizerEncodes(TokenizerCounts):
         if (
             type(text) is str
             and pair is max_length is stride is strategy is direction is None
+            and dropout is alpha is nbest_size is seed is None
+            and not self._dropout
             and disallow is False
             and offsets == "chars"
             and (parse_special is None or type(parse_special) is bool)
@@ -101,7 +122,8 @@ class TokenizerEncodes(TokenizerCounts):
             raise ValueError(f'Tokenizer.encode: offsets="{offsets}" is not "chars" or "bytes"')
         template = self._template(pair is not None, add_special_tokens)
         cutting = self._cutting("encode", template, max_length, stride, strategy, direction)
-        return self._encode_all(texts, add_special_tokens, special, cutting, offsets)
+        sampling = make_sampling("encode", self._spec.model, dropout, alpha, nbest_size, seed)
+        return self._encode_all(texts, add_special_tokens, special, cutting, offsets, sampling)
 
     def _encode_all(
         self,
@@ -110,9 +132,11 @@ class TokenizerEncodes(TokenizerCounts):
         special: bool | list[int],
         cutting: Cutting = UNCUT,
         offsets: str = "chars",
+        sampling: Sampling | None = None,
     ) -> Encoding:
         template = self._template(len(texts) == 2, add_special_tokens)
-        parts = [self._kernel.encode(t, special) for t in texts]
+        drawn = [sampling and sampling.of_side(side) for side in range(len(texts))]
+        parts = [self._kernel.encode(t, special, d) for t, d in zip(texts, drawn, strict=True)]
         if offsets == "bytes":
             parts = [in_bytes(part, t) for part, t in zip(parts, texts, strict=True)]
         spans = cutting.spans([len(part[0]) for part in parts])
@@ -131,6 +155,10 @@ class TokenizerEncodes(TokenizerCounts):
         strategy: str | None = None,
         direction: str | None = None,
         disallow: Policy = False,
+        dropout: float | None = None,
+        alpha: float | None = None,
+        nbest_size: int | None = None,
+        seed: int | None = None,
     ) -> Batch:
         """The ids of many texts, computed on several threads.
 
@@ -144,6 +172,8 @@ class TokenizerEncodes(TokenizerCounts):
             At most so many. None: as many as `lowbit.set_num_threads` allows.
         stride
             As in `encode`; the windows of a text are rows behind its own, see `Batch.sources`.
+        dropout, alpha, nbest_size, seed
+            As in `encode`. With one seed the spelling of a text depends on its place in the batch.
 
         Examples
         --------
@@ -166,18 +196,65 @@ class TokenizerEncodes(TokenizerCounts):
             check_disallowed(self._spec, disallow, parse_special, some)
         special = specials_read(self._spec, parse_special, add_special_tokens)
         threads = most_threads("encode_batch", num_threads)
+        sampling = make_sampling("encode_batch", self._spec.model, dropout, alpha, nbest_size, seed)
+        drawn = [sampling and sampling.of_side(side) for side in range(len(given))]
         if pairs is None and stride is None and cutting.strategy != "only_second":
             before, after = around_text(template)
             limit = NO_LIMIT if max_length is None else max_length
             ids, indptr = self._kernel.encode_batch(
-                given[0], before, after, limit, cutting.left, special, threads
+                given[0], before, after, limit, cutting.left, special, threads, drawn[0]
             )
             return Batch(ids, indptr, batch_types(template, indptr), self.pad_id)
         ragged = [
-            self._kernel.encode_batch(some, [], [], NO_LIMIT, False, special, threads)
-            for some in given
+            self._kernel.encode_batch(some, [], [], NO_LIMIT, False, special, threads, sides)
+            for some, sides in zip(given, drawn, strict=True)
         ]
         return assemble_batch(template, ragged, cutting, self.pad_id)
+
+    def nbest_encode(
+        self,
+        text: str,
+        nbest_size: int,
+        add_special_tokens: bool = True,
+        parse_special: Policy | None = None,
+    ) -> list[tuple[np.ndarray, float]]:
+        """The best spellings of a text by a Unigram model, as sentencepiece's `nbest_encode`.
+
+        Parameters
+        ----------
+        nbest_size
+            How many, from 1 to 65536; fewer come where a text has fewer. Where the model cuts texts
+            into words, they are spellings of all words together.
+        add_special_tokens, parse_special
+            As in `encode`.
+
+        Returns
+        -------
+        list of (ids, score)
+            In descending order of the scores, which are the sums of those of the tokens; ids are
+            int32 [n]. The first spelling is mostly that of `encode`, but of nearly equal sums in
+            float32, as models of sentencepiece have, another one may win.
+
+        Raises
+        ------
+        ValueError
+            If the model is no Unigram, or `nbest_size` is out of its range.
+
+        Examples
+        --------
+        >>> from lowbit import Tokenizer
+        >>> tok = Tokenizer.train(["low lower lowest low"], model="unigram", vocab_size=20)
+        >>> best = tok.nbest_encode("lowest", 3)
+        >>> best[0][0].tolist() == tok.encode("lowest").ids.tolist(), best[0][1] > best[1][1]
+        (True, True)
+        """
+        check_nbest("nbest_encode", self._spec.model, nbest_size)
+        special = specials_read(self._spec, parse_special, add_special_tokens)
+        before, after = around_text(self._template(False, add_special_tokens))
+        return [
+            (np.concatenate([before, ids, after]).astype(np.int32), score)
+            for ids, score in self._kernel.nbest(check_text(text), special, nbest_size)
+        ]
 
     def encode_files(
         self,
@@ -201,7 +278,8 @@ class TokenizerEncodes(TokenizerCounts):
         progress
             Print how far it is to standard error.
         **arguments
-            Of `encode_batch`: `num_threads`, `max_length` and so on.
+            Of `encode_batch`: `num_threads`, `max_length` and so on. With a `seed` every batch has
+            one of its own, which follows from it.
 
         Returns
         -------

@@ -33,6 +33,7 @@ def kernel_arguments(spec: TokenizerSpec) -> dict[str, Any]:
         "normalizers": normalizers,
         "pre_tokenizers": steps,
         "cut": _cut(spec),
+        "raw_cut": _raw_cut(spec),
         "added": [vars(token) for token in spec.added],
         "unknown": _spelled_unknown(spec),
     }
@@ -97,6 +98,51 @@ def _is_bert(spec: TokenizerSpec) -> bool:
     )
 
 
+# Steps that look at single characters or clusters of them, and never at white space with others.
+_LOCAL = {"NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Lowercase", "Replace", "Precompiled"}
+
+
+def _raw_cut(spec: TokenizerSpec) -> str:
+    """Where a text may be cut before all steps, since they and the model treat its words alike."""
+    if _is_bert(spec):
+        return "punctuation"
+    if any(token.normalized for token in spec.added):
+        return "nowhere"
+    if _is_sentencepiece_unigram(spec):
+        return "sentencepiece"
+    if [step.type for step in spec.pre_tokenizers] != ["WhitespaceSplit", "Metaspace"]:
+        return "nowhere"
+    if spec.pre_tokenizers[1].options["prepend_scheme"] == "first":
+        return "nowhere"
+    local = all(step.type in _LOCAL for step in spec.normalizers)
+    replaced = [step.options for step in spec.normalizers if step.type == "Replace"]
+    return "spaces" if local and all(map(_replaces_visible, replaced)) else "nowhere"
+
+
+def _is_sentencepiece_unigram(spec: TokenizerSpec) -> bool:
+    """Whether all there is are sentencepiece's normalizer, with a single space in front of every
+    word, and its unigram model."""
+    if not isinstance(spec.model, Unigram) or not spec.model.types or spec.pre_tokenizers:
+        return False
+    if [step.type for step in spec.normalizers] != ["SentencePiece"]:
+        return False
+    options = spec.normalizers[0].options
+    symbols = options["user_defined"]
+    return (
+        options["add_dummy_prefix"]
+        and options["remove_extra_whitespaces"]
+        and options["escape_whitespaces"]
+        and not options["treat_whitespace_as_suffix"]
+        and not any(character.isspace() for symbol in symbols for character in symbol)
+    )
+
+
+def _replaces_visible(options: dict[str, Any]) -> bool:
+    """Whether a replacement is of visible ASCII by others."""
+    changed = options["pattern"].get("String", "")
+    return bool(changed) and (changed + options["content"]).isascii() and len(changed.split()) == 1
+
+
 def _cut(spec: TokenizerSpec) -> dict[str, Any] | None:
     """Where whole texts are one word: in front of runs of U+2581, if it is a token and no token has
     one behind another character, since then neither a merge nor a run of what is unknown reaches
@@ -106,16 +152,18 @@ def _cut(spec: TokenizerSpec) -> dict[str, Any] | None:
         return None
     if model.end_of_word_suffix or model.continuing_prefix:
         return None
-    if META not in model.vocabulary or any(
-        META in token.lstrip(META) for token in model.vocabulary
-    ):
+    if META not in model.vocabulary or model.vocabulary.table.has_behind(META):
         return None
     return {"type": "BeforeRuns", "mark": META}
 
 
 def _model(model: Model) -> dict[str, Any]:
     described: dict[str, Any] = {"type": type(model).__name__, **vars(model)}
-    if not isinstance(model, Unigram):
-        unknown = model.unknown
-        described["unknown_id"] = None if unknown is None else model.vocabulary[unknown]
+    if isinstance(model, Unigram):
+        return described | {"pieces": model.pieces.table, "scores": model.pieces.scores}
+    unknown = model.unknown
+    described["unknown_id"] = None if unknown is None else model.vocabulary[unknown]
+    described["vocabulary"] = model.vocabulary.table
+    if isinstance(model, Bpe):
+        described["merges"] = model.merges.pairs
     return described

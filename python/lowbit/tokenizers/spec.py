@@ -7,9 +7,11 @@ The steps are those of tokenizer.json, by their names there; other file formats 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from lowbit.tokenizers.vocabulary import Merges, Pieces, Vocabulary
 
 MAX_ID = (1 << 31) - 1
 
@@ -44,18 +46,24 @@ class Step:
 class WordPiece:
     """Greedy longest match; a word that cannot be spelled is one `unknown` token."""
 
-    vocabulary: dict[str, int]
+    vocabulary: Mapping[str, int]
     unknown: str = "[UNK]"
     continuing_prefix: str = "##"
     max_characters: int = 100
+
+    def __post_init__(self) -> None:
+        _to_table(self)
 
 
 @dataclass(frozen=True)
 class WordLevel:
     """Every word is a token, or `unknown`."""
 
-    vocabulary: dict[str, int]
+    vocabulary: Mapping[str, int]
     unknown: str = "[UNK]"
+
+    def __post_init__(self) -> None:
+        _to_table(self)
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,12 @@ class Bpe:
     `merges` are pairs of tokens, or both with a space between, in order of rank. `ranked`: there
     are no merges, and two neighbours join when the result is a token, the one of the lowest id
     first; tokens are then bytes in GPT-2's alphabet. With `scores`, one for each token of the
-    vocabulary, the one of the highest score comes first, as in sentencepiece.
+    vocabulary, the one of the highest score comes first, as in sentencepiece. `dropout` is the
+    probability that a merge is passed over where a call does not say another.
     """
 
-    vocabulary: dict[str, int]
-    merges: list[Any]
+    vocabulary: Mapping[str, int]
+    merges: Sequence[Any]
     unknown: str | None = None
     continuing_prefix: str = ""
     end_of_word_suffix: str = ""
@@ -78,6 +87,11 @@ class Bpe:
     ignore_merges: bool = False
     ranked: bool = False
     scores: tuple[float, ...] = ()
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _to_table(self)
+        object.__setattr__(self, "merges", Merges.of(self.merges, self.vocabulary))
 
 
 @dataclass(frozen=True)
@@ -87,23 +101,33 @@ class Unigram:
     With `types`, the numbers of sentencepiece's files, sums are made as that library makes them.
     """
 
-    pieces: list[Any]  # [token, score]; the place is the id
+    pieces: Sequence[Any]  # [token, score]; the place is the id
     unknown_id: int | None = None
     byte_fallback: bool = False
     types: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", Pieces.of(self.pieces))
+
     @property
-    def vocabulary(self) -> dict[str, int]:
+    def vocabulary(self) -> Vocabulary:
         """Tokens and ids; of equal tokens the last."""
-        return {piece[0]: id for id, piece in enumerate(self.pieces)}
+        table = self.pieces.table
+        return Vocabulary(table.to_dict() if table.has_equal_tokens() else table)
 
     @property
     def unknown(self) -> str | None:
         """The token of what cannot be spelled."""
-        return None if self.unknown_id is None else self.pieces[self.unknown_id][0]
+        return None if self.unknown_id is None else self.pieces.table.text(self.unknown_id)
 
 
 Model = WordPiece | WordLevel | Bpe | Unigram
+
+
+def _to_table(model: WordPiece | WordLevel | Bpe) -> None:
+    """Vocabularies are tables from the start, whatever they were given as."""
+    if not isinstance(model.vocabulary, Vocabulary):
+        object.__setattr__(model, "vocabulary", Vocabulary(model.vocabulary))
 
 
 @dataclass(frozen=True)
@@ -192,11 +216,10 @@ class TokenizerSpec:
         if unknown is not None and unknown not in vocabulary:
             raise ValueError(f"Tokenizer: the unknown token {unknown!r} is not in the vocabulary")
         _check_ids(vocabulary, self.added)
-        known = set(vocabulary.values()) | {token.id for token in self.added}
-        for slot in (*self.single, *self.pair):
-            for id in slot.ids:
-                if id not in known:
-                    raise ValueError(f"Tokenizer: the template uses id {id}, which is no token")
+        added = {token.id for token in self.added}
+        for id in {id for slot in (*self.single, *self.pair) for id in slot.ids} - added:
+            if id not in vocabulary.table.ids():
+                raise ValueError(f"Tokenizer: the template uses id {id}, which is no token")
         if self.truncation is not None and self.truncation.max_length < 1:
             raise ValueError(
                 f"Tokenizer: truncation to {self.truncation.max_length} tokens is no length"
@@ -204,23 +227,18 @@ class TokenizerSpec:
 
     def tokens_by_id(self) -> dict[int, str]:
         """Text of every token, the added ones included."""
-        table = {id: token for token, id in self.model.vocabulary.items()}
-        if isinstance(self.model, Unigram):
-            table = {id: piece[0] for id, piece in enumerate(self.model.pieces)}
+        of = self.model.pieces if isinstance(self.model, Unigram) else self.model.vocabulary
+        table = dict(zip(of.table.ids().tolist(), of.table.texts(), strict=True))
         table.update({token.id: token.content for token in self.added})
         return table
 
 
-def _check_ids(vocabulary: dict[str, int], added: tuple[AddedToken, ...]) -> None:
+def _check_ids(vocabulary: Vocabulary, added: tuple[AddedToken, ...]) -> None:
     """Ids are in range, and each is one token's; an added token may take that of another."""
-    ids = vocabulary.values()
-    for id in (min(ids), max(ids), *(token.id for token in added)):
-        if not 0 <= id <= MAX_ID:
-            raise ValueError(f"Tokenizer: a token has id {id}; ids go from 0 to 2^31-1")
-    for tokens in (vocabulary, {token.content: token.id for token in added}):
-        if len(set(tokens.values())) == len(tokens):
-            continue
-        by_id: dict[int, str] = {}
-        for token, id in tokens.items():
-            if by_id.setdefault(id, token) != token:
-                raise ValueError(f"Tokenizer: id {id} belongs to {by_id[id]!r} and to {token!r}")
+    for token in added:
+        if not 0 <= token.id <= MAX_ID:
+            raise ValueError(f"Tokenizer: a token has id {token.id}; ids go from 0 to 2^31-1")
+    for tokens in (vocabulary, Vocabulary({token.content: token.id for token in added})):
+        if repeated := tokens.repeated_id():
+            id, first, second = repeated
+            raise ValueError(f"Tokenizer: id {id} belongs to {first!r} and to {second!r}")

@@ -1,0 +1,265 @@
+#include "tokenizers/raw_words.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "ops/dispatch.hpp"
+#include "tokenizers/graphemes.hpp"
+#include "tokenizers/normal_forms.hpp"
+#include "tokenizers/unicode.hpp"
+#include "tokenizers/unigram.hpp"
+
+namespace lowbit::tokenizers {
+namespace {
+
+bool is_visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+// Whether a step may look at a character together with the white space beside it. U+2581 is a space
+// to sentencepiece, but none that its normalizer drops at the end of a word.
+bool joins_space(uint32_t point) {
+  thread_local GraphemeFinder finder;
+  return point == 0x2581 || finder.joins_ascii(point) || is_mark(point);
+}
+
+// What a thread needs to take words through the steps. A word may be a whole text of a script that
+// has no spaces, and what the steps cut it into is met again.
+struct RawScratch {
+  Text text;
+  std::string word;
+  ModelCache cache;
+  IdBuffer ids;
+};
+thread_local RawScratch raw_scratch;
+
+}  // namespace
+
+RawWords::RawWords(RawCut cut, const Steps& normalizers, const Steps& pre_tokenizers,
+                   const Model& model)
+    : cut_(cut), model_(model) {
+  for (const Steps* steps : {&normalizers, &pre_tokenizers})
+    for (const auto& step : *steps) steps_.push_back(step.get());
+  for (uint32_t byte = 0; byte < 0x80; ++byte) {
+    const bool white = byte == ' ' || (byte >= '\t' && byte <= '\r');
+    if (white && separates(static_cast<char>(byte))) kinds_[byte] = Kind::gap;
+    if (cut == RawCut::punctuation && (bert_flags(byte) & kPunctuation)) kinds_[byte] = Kind::mark;
+  }
+  // White space behind it may be in one cluster with it.
+  if (cut != RawCut::punctuation) kinds_['\r'] = Kind::part;
+}
+
+std::shared_ptr<const RawWords> RawWords::make(RawCut cut, const Steps& normalizers,
+                                               const Steps& pre_tokenizers, const Model& model) {
+  if (cut == RawCut::nowhere) return nullptr;
+  std::shared_ptr<RawWords> words(new RawWords(cut, normalizers, pre_tokenizers, model));
+  if (cut == RawCut::sentencepiece) {
+    words->unigram_ = dynamic_cast<const Unigram*>(&model);
+    if (!words->unigram_ || words->unigram_->cut() != Unigram::Cut::before_spaces) return nullptr;
+  }
+  return words->kinds_[' '] == Kind::gap ? words : nullptr;
+}
+
+// Whether the steps cut at this character and leave nothing of it.
+bool RawWords::separates(char character) const {
+  const auto pieces = [&](std::string_view source) {
+    const Text& text = apply_steps(source);
+    std::vector<std::string> found;
+    for (const Span piece : text.pieces) found.emplace_back(text.bytes(piece));
+    return found;
+  };
+  for (const Step* step : steps_)
+    if (!step->takes_alone(character)) return false;
+  std::vector<std::string> two = pieces("a");
+  if (two.size() != 1) return false;
+  if (cut_ == RawCut::sentencepiece)
+    two[0] += two[0];
+  else
+    two.push_back(two[0]);
+  return pieces(std::string{'a', character, 'a'}) == two;
+}
+
+const Text& RawWords::apply_steps(std::string_view word) const {
+  raw_scratch.text.reset(word, 0, false);
+  for (const Step* step : steps_) step->apply(raw_scratch.text);
+  return raw_scratch.text;
+}
+
+// What the steps make of a word, or null when they do not tell at once.
+const std::string* RawWords::plain(std::string_view word) const {
+  if (!is_visible_ascii(word)) return nullptr;
+  raw_scratch.word = word;
+  for (const Step* step : steps_)
+    if (!step->apply_to_word(raw_scratch.word)) return nullptr;
+  return &raw_scratch.word;
+}
+
+void RawWords::encode(std::string_view word, std::vector<Piece>& pieces) const {
+  if (const std::string* made = plain(word)) return model_.encode(*made, pieces);
+  const Text& text = apply_steps(word);
+  raw_scratch.ids.clear();
+  encode_words(model_, raw_scratch.cache.of(serial_), text.bytes(), text.pieces, raw_scratch.ids);
+  for (const int32_t id : raw_scratch.ids.ids()) pieces.push_back({id, 0, 0});
+}
+
+// The words of a text for a model that adds scores from its beginning, so that near-ties depend on
+// the sum so far. Words whose spelling is the same behind all sums that are met are kept.
+class RunningWords final : public WordSource {
+ public:
+  RunningWords(const RawWords& words, WordCache& cache, std::string_view text, IdBuffer& ids)
+      : words_(words), cache_(cache), text_(text), ids_(ids), counted_(ids.size()) {}
+
+  void add(std::span<const Span> words) {
+    for (size_t at = 0; at < words.size(); at += kBatch) {
+      const auto batch = words.subspan(at, std::min(kBatch, words.size() - at));
+      if (std::abs(total_) + kBatch * kReach < kTotal)
+        encode_words(*this, cache_, text_, batch, ids_);
+      else
+        for (const Span word : batch) add_alone(word);
+      catch_up();
+    }
+  }
+
+  bool spell(std::string_view word, std::vector<Piece>& pieces) override {
+    catch_up();
+    const std::string* made = words_.plain(word);
+    const std::string_view text = made ? *made : words_.apply_steps(word).bytes();
+    const Margin margin = words_.unigram_->encode(text, total_, pieces);
+    counted_ = ids_.size() + pieces.size();
+    return margin.reach < kReach && words_.unigram_->holds(margin, kTotal);
+  }
+
+ private:
+  static constexpr size_t kBatch = 32;
+  // Sums of a text, below the place where sentencepiece starts again from 0, and of a word.
+  static constexpr double kTotal = 99000, kReach = 400;
+
+  void add_alone(Span word) {
+    pieces_.clear();
+    spell(text_.substr(word.begin, word.end - word.begin), pieces_);
+    for (const Piece& piece : pieces_) ids_.append(&piece.id, 1);
+  }
+
+  void catch_up() {
+    total_ = words_.unigram_->advance(total_, ids_.ids().subspan(counted_));
+    counted_ = ids_.size();
+  }
+
+  const RawWords& words_;
+  WordCache& cache_;
+  const std::string_view text_;
+  IdBuffer& ids_;
+  double total_ = 0;
+  size_t counted_;  // ids whose scores are in the total
+  std::vector<Piece> pieces_;
+};
+
+void RawWords::encode_text(std::string_view text, WordCache& cache, IdBuffer& ids) const {
+  RawCutter cutter(*this, text);
+  const auto for_words = [&](auto&& use) {
+    for (auto found = cutter.next(); !found.empty(); found = cutter.next()) use(found);
+  };
+  if (!unigram_)
+    return for_words([&](auto found) { encode_words(*this, cache, text, found, ids); });
+  RunningWords running(*this, cache, text, ids);
+  for_words([&](auto found) { running.add(found); });
+}
+
+size_t RawWords::count_text(std::string_view text, WordCache& cache) const {
+  if (unigram_) {
+    IdBuffer& ids = raw_scratch.ids;
+    ids.clear();
+    encode_text(text, cache, ids);
+    return ids.size();
+  }
+  size_t count = 0;
+  RawCutter cutter(*this, text);
+  for (auto found = cutter.next(); !found.empty(); found = cutter.next())
+    count += count_words(*this, cache, text, found);
+  return count;
+}
+
+std::span<const Span> RawCutter::next() {
+  if (begun_ > ended_) spans_[0].begin = spans_[ended_].begin;
+  begun_ -= ended_;
+  ended_ = 0;
+  while (ended_ == 0 && at_ < text_.size()) {
+    cut_chunk();
+    if (at_ == text_.size() && begun_ > ended_)
+      spans_[ended_++].end = static_cast<uint32_t>(text_.size());
+  }
+  return {spans_, ended_};
+}
+
+void RawCutter::cut_chunk() {
+  const auto classify = ops::kernels().classify;
+  ByteMasks masks[kChunk];
+  const size_t left = text_.size() - at_;
+  if (left < kMaskBytes) {
+    uint8_t padded[kMaskBytes];
+    std::memset(padded, ' ', sizeof(padded));
+    std::memcpy(padded, text_.data() + at_, left);
+    classify({padded, 1, masks});
+    cut_block(masks[0], at_);
+    at_ = text_.size();
+    return;
+  }
+  const size_t blocks = std::min(kChunk, left / kMaskBytes);
+  classify({reinterpret_cast<const uint8_t*>(text_.data()) + at_, static_cast<int64_t>(blocks),
+            masks});
+  for (size_t i = 0; i < blocks; ++i, at_ += kMaskBytes) cut_block(masks[i], at_);
+}
+
+// Begins and ends are counted apart, as a word may begin in one block and end in another; too many
+// are stored, those that do not count to be overwritten.
+void RawCutter::cut_block(const ByteMasks& masks, size_t begin) {
+  const bool marks = words_.cut_ == RawCut::punctuation;
+  uint64_t part = marks ? masks.letters | masks.digits | masks.high : ~masks.whites, mark = 0;
+  for (uint64_t open = ~(part | masks.spaces); open != 0; open &= open - 1) {
+    const size_t at = begin + static_cast<size_t>(std::countr_zero(open));
+    const RawWords::Kind kind = words_.kinds_[static_cast<uint8_t>(text_[at])];
+    const uint64_t bit = open & -open;
+    if (kind == RawWords::Kind::mark) mark |= bit;
+    const bool follows_return = !marks && at > 0 && text_[at - 1] == '\r';
+    if (kind == RawWords::Kind::part || follows_return) part |= bit;
+  }
+  if (!marks && (masks.high != 0 || high_at(begin - 1) || high_at(begin + kMaskBytes))) [[unlikely]]
+    part |= joined(~part, begin);
+  uint64_t begins = (part & ~(part << 1 | in_word_)) | mark;
+  uint64_t ends = (~part & (part << 1 | in_word_)) | mark << 1 | behind_mark_;
+  in_word_ = part >> 63;
+  behind_mark_ = mark >> 63;
+  const auto store = [&](uint64_t bits, size_t& count, uint32_t Span::* side) {
+    const auto found = static_cast<size_t>(std::popcount(bits));
+    for (size_t i = count; i < count + found; i += 8)
+      for (size_t j = 0; j < 8; ++j, bits &= bits - 1)
+        spans_[i + j].*side = static_cast<uint32_t>(begin) +
+                              static_cast<uint32_t>(std::countr_zero(bits));
+    count += found;
+  };
+  store(begins, begun_, &Span::begin);
+  store(ends, ended_, &Span::end);
+}
+
+// White space that may be in one cluster with a character beside it.
+uint64_t RawCutter::joined(uint64_t gaps, size_t begin) const {
+  uint64_t found = 0;
+  for (; gaps != 0; gaps &= gaps - 1) {
+    const size_t at = begin + static_cast<size_t>(std::countr_zero(gaps));
+    if (at >= text_.size()) break;
+    bool joins = false;
+    if (at > 0 && high_at(at - 1)) {
+      size_t before = at - 1;
+      while (before > 0 && !starts_point(text_[before])) --before;
+      joins = joins_space(next_point(text_, before));
+    }
+    size_t behind = at + 1;
+    if (high_at(behind)) joins = joins || joins_space(next_point(text_, behind));
+    if (joins) found |= gaps & -gaps;
+  }
+  return found;
+}
+
+}  // namespace lowbit::tokenizers
