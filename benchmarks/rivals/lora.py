@@ -89,7 +89,6 @@ def bitsandbytes_layers(
     )
     base = base.to("cpu")
     tx, tdy = torch.from_numpy(x), torch.from_numpy(dy)
-    base(tx)  # packs the weight
     values = bitsandbytes.functional.dequantize_4bit(base.weight, base.weight.quant_state)
     a, b = (torch.nn.Parameter(torch.from_numpy(part.copy())) for part in adapter[:2])
 
