@@ -7,6 +7,8 @@
 
 namespace lowbit::LOWBIT_ISA {
 
+inline constexpr float kInt4Values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+
 struct Int4 {
   static constexpr int kColumnsPerLine = 8;
   static constexpr int kBits = 4;
@@ -24,21 +26,13 @@ struct Int4 {
   }
   template <int first>
   void decode(I32 line, F32 (&out)[4]) const {
-    out[0] = value<first>(line);  // 0 or 4
-    out[1] = value<first + 8>(line);
-    out[2] = value<first + 16>(line);
-    out[3] = value<first + 24>(line);
+    lookup_nibbles<first>(values, line, out);
   }
+  ByteTable16 values = load_byte_table(kInt4Values);
   static constexpr float kIntegerUnit = 1.0f;
   template <int first>
   Nibbles integers(I32 line) const {
     return {shift_right<first>(line) & set1i(0x0f0f0f0f)};
-  }
-
- private:
-  template <int shift>
-  static F32 value(I32 line) {
-    return to_float((shift_right<shift>(line) & set1i(15)) - set1i(8));
   }
 };
 

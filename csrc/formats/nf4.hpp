@@ -63,7 +63,7 @@ struct Nf4 {
   }
   template <int first>
   void decode(I32 line, F32 (&out)[4]) const {
-    lookup_bytes(levels, shift_right<first>(line) & set1i(0x0f0f0f0f), out);  // 0 or 4
+    lookup_nibbles<first>(levels, line, out);
   }
   Bytes16 integer_levels = load_bytes16(kNf4Integers);
   static constexpr float kIntegerUnit = 1.0f / 127.0f;

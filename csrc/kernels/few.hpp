@@ -9,6 +9,9 @@ namespace lowbit::LOWBIT_ISA {
 
 // Rows of x whose sums, with what decoding needs, fit the registers; one where there are none.
 constexpr int kMostRows = kTileSums < 4 ? 1 : kTileSums < 8 ? 4 : 8;
+// Panels side by side: four chains of sums at least, since one would wait for itself.
+template <int rows>
+constexpr int kPanels = kMostRows == 1 || rows > 3 ? 1 : rows > 1 ? 2 : 4;
 // Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
 // at every page.
 constexpr int64_t kAhead = 2048;
@@ -17,10 +20,20 @@ template <int rows>
 struct Sums {
   F32 of[rows];
 
+  void clear() {
+    for (F32& sum : of) sum = zero();
+  }
+
   // of[r] += x[r] * weight
   void add(const float* x, int64_t stride, F32 weight) {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) of[r] = fma(set1(x[r * stride]), weight, of[r]);
+  }
+
+  // of[r] += part[r] * scale
+  void add(const Sums& part, F32 scale) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) of[r] = fma(part.of[r], scale, of[r]);
   }
 };
 

@@ -1,10 +1,11 @@
 // The product of matmul.cpp for a few rows of x, such as one token at a time: a weight is used too
 // seldom to be worth a panel.
 //
-// Packed codes are decoded in registers on their way to the sums: the same sums in the same order
-// as matmul.cpp, so the same bits, however many rows come together. Rows of dense weights are read
-// as they lie, 16 columns at a time, since turning them into panels takes four times as long as
-// reading them; their sums have an order of their own.
+// Packed codes are decoded in registers on their way to the sums. The columns of a group are summed
+// without their scale, which multiplies the sum: a multiplication less for every weight, and one
+// rounding less. A row has the same bits however many rows come together. Rows of dense weights are
+// read as they lie, 16 columns at a time, since turning them into panels takes four times as long
+// as reading them; their sums have an order of their own.
 #include "formats/dense.hpp"
 #include "formats/format.hpp"
 #include "formats/scales.hpp"
@@ -13,48 +14,52 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// Panels side by side when there is one row: a chain of dependent sums is slower than decoding.
-constexpr int kMostPanels = kMostRows > 1 ? 2 : 1;
+// Adds the first `count` columns of a line, four at a time.
+template <class Packed, int rows, int first = 0>
+[[gnu::always_inline]] inline void add_line(const Packed& format, I32 line, const float* x,
+                                            int64_t stride, int64_t count, Sums<rows>& sums) {
+  F32 weights[4];
+  format.template decode<first>(line, weights);
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c)
+    if (first + c < count) sums.add(x + first + c, stride, weights[c]);
+  if constexpr (first + 4 < Packed::kColumnsPerLine)
+    add_line<Packed, rows, first + 4>(format, line, x, stride, count, sums);
+}
 
-// The first `count` columns of a line of each panel, four at a time from each.
-template <class Packed, int rows, int panels, int first = 0>
+// The same of a line of each panel.
+template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t* line,
-                                             int64_t panel_bytes, const F32 (&scale)[panels],
-                                             const float* x, int64_t stride, int64_t count,
-                                             Sums<rows> (&sums)[panels]) {
+                                             int64_t panel_bytes, const float* x, int64_t stride,
+                                             int64_t count, Sums<rows> (&sums)[panels]) {
 #pragma GCC unroll 4
   for (int p = 0; p < panels; ++p) {
-    F32 weights[4];
-    if constexpr (first == 0) __builtin_prefetch(line + p * panel_bytes + kAhead);
-    format.template decode<first>(load_i32(line + p * panel_bytes), weights);
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c)
-      if (first + c < count) sums[p].add(x + first + c, stride, weights[c] * scale[p]);
+    const uint8_t* of_panel = line + p * panel_bytes;
+    __builtin_prefetch(of_panel + kAhead);
+    add_line(format, load_i32(of_panel), x, stride, count, sums[p]);
   }
-  if constexpr (first + 4 < Packed::kColumnsPerLine)
-    add_lines<Packed, rows, panels, first + 4>(format, line, panel_bytes, scale, x, stride, count,
-                                               sums);
 }
 
 template <class Packed, int rows, int panels>
-void add_weights(const WeightView& w, int64_t panel, const float* x, int64_t stride,
-                 Sums<rows> (&sums)[panels]) {
+[[gnu::always_inline]] inline void add_weights(const WeightView& w, int64_t panel, const float* x,
+                                               int64_t stride, Sums<rows> (&sums)[panels]) {
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const Packed format;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   const uint8_t* line = w.lines(panel, kLine);
   for (int64_t k = 0, group = 0; k < w.cols; ++group) {
-    F32 scale[panels];
-    for (int p = 0; p < panels; ++p) scale[p] = load_scales(w, panel + p, group);
     const int64_t left = w.cols - k, stop = k + (left < w.group_size ? left : w.group_size);
+    Sums<rows> part[panels];
+    for (auto& sum : part) sum.clear();
     for (; k + kLine <= stop; k += kLine, line += 64)
-      add_lines(format, line, panel_bytes, scale, x + k, stride, kLine, sums);
-    if (k < stop) add_lines(format, line, panel_bytes, scale, x + k, stride, stop - k, sums);
+      add_lines(format, line, panel_bytes, x + k, stride, kLine, part);
+    if (k < stop) add_lines(format, line, panel_bytes, x + k, stride, stop - k, part);
+    for (int p = 0; p < panels; ++p) sums[p].add(part[p], load_scales(w, panel + p, group));
     k = stop;
   }
 }
 
-template <class Packed, int rows, int panels = 1>
+template <class Packed, int rows, int panels>
 void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
   Sums<rows> sums[panels];
   for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
@@ -66,21 +71,22 @@ void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
   }
 }
 
-// All rows of one panel, most at a time.
+// `count` rows, 1 to `rows`, of all panels.
 template <class Packed, int rows>
-void multiply_rows(const MatmulArgs& a, int64_t row, int64_t panel) {
-  for (; a.row_end - row >= rows; row += rows) multiply<Packed, rows>(a, row, panel);
+void multiply_rows(const MatmulArgs& a, int64_t row, int64_t count) {
   if constexpr (rows > 1)
-    if (row < a.row_end) multiply_rows<Packed, rows - 1>(a, row, panel);
+    if (count < rows) return multiply_rows<Packed, rows - 1>(a, row, count);
+  int64_t panel = a.panel_begin;
+  for (; a.panel_end - panel >= kPanels<rows>; panel += kPanels<rows>)
+    multiply<Packed, rows, kPanels<rows>>(a, row, panel);
+  if constexpr (kPanels<rows> > 1)
+    for (; panel < a.panel_end; ++panel) multiply<Packed, rows, 1>(a, row, panel);
 }
 
 template <class Packed>
 void multiply_panels(const MatmulArgs& a) {
-  int64_t panel = a.panel_begin;
-  if (a.row_end - a.row_begin == 1)
-    for (; a.panel_end - panel >= kMostPanels; panel += kMostPanels)
-      multiply<Packed, 1, kMostPanels>(a, a.row_begin, panel);
-  for (; panel < a.panel_end; ++panel) multiply_rows<Packed, kMostRows>(a, a.row_begin, panel);
+  for (int64_t row = a.row_begin; row < a.row_end; row += kMostRows)
+    multiply_rows<Packed, kMostRows>(a, row, a.row_end - row);
 }
 
 // Each row of x times one row of weights.

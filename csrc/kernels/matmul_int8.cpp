@@ -99,20 +99,32 @@ template <class Packed, int rows, class Part, int first = 0>
     add_line<Packed, rows, Part, first + 4>(format, line, x, part);
 }
 
+// Panels side by side: their lines at the same columns lie `panel_bytes` apart.
+template <int rows, int panels>
+struct Totals {
+  I32 of[panels][rows];
+};
+
 // total += the products of the columns of x up to `stop`, which `x` and `line` are moved to.
-template <class Packed, int rows>
+template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t*& line,
-                                             const int8_t*& x, const int8_t* stop,
-                                             I32 (&total)[rows]) {
+                                             int64_t panel_bytes, const int8_t*& x,
+                                             const int8_t* stop, Totals<rows, panels>& total) {
   using Weights = WeightsOf<Packed>;
-  Sum<Weights> part[rows];
-  for (auto& p : part) p = no_sum<Weights>();
+  Sum<Weights> part[panels][rows];
+  for (auto& of_panel : part)
+    for (auto& sum : of_panel) sum = no_sum<Weights>();
   for (; x < stop; x += Packed::kColumnsPerLine * kMostRows, line += 64) {
-    __builtin_prefetch(line + kAhead);
-    add_line(format, load_i32(line), x, part);
+#pragma GCC unroll 4
+    for (int p = 0; p < panels; ++p) {
+      __builtin_prefetch(line + p * panel_bytes + kAhead);
+      add_line(format, load_i32(line + p * panel_bytes), x, part[p]);
+    }
   }
+#pragma GCC unroll 4
+  for (int p = 0; p < panels; ++p)
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) total[r] = total[r] + widen(part[r]);
+    for (int r = 0; r < rows; ++r) total.of[p][r] = total.of[p][r] + widen(part[p][r]);
 }
 
 // The weights of eight columns, which are one line or two.
@@ -129,7 +141,7 @@ template <class Packed>
 template <class Packed, int rows>
 [[gnu::always_inline]] inline void add_row_pairs(const Packed& format, const uint8_t*& line,
                                                  const int8_t*& x, const int8_t* stop,
-                                                 I32 (&total)[rows]) {
+                                                 Totals<rows, 1>& total) {
   using Weights = WeightsOf<Packed>;
   constexpr int kFour = 4 * kMostRows;  // bytes of four columns
   PairSums<Weights> part[(rows + 1) / 2];
@@ -145,57 +157,93 @@ template <class Packed, int rows>
   }
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
-    total[r] = total[r] + (r % 2 == 0 ? widen<0>(part[r / 2]) : widen<1>(part[r / 2]));
+    total.of[0][r] =
+        total.of[0][r] + (r % 2 == 0 ? widen<0>(part[r / 2]) : widen<1>(part[r / 2]));
 }
 
 // total += the products of `count` columns.
-template <class Packed, int rows>
+template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_block(const Packed& format, const uint8_t* line,
-                                             const int8_t* x, int64_t count, I32 (&total)[rows]) {
+                                             int64_t panel_bytes, const int8_t* x, int64_t count,
+                                             Totals<rows, panels>& total) {
   constexpr int64_t kMost = 4 * kSteps<WeightsOf<Packed>>;
   for (; count > 0; count -= kMost) {
     const int8_t* stop = x + (count < kMost ? count : kMost) * kMostRows;
     if constexpr (kFastRowPairs && rows > 1)
       add_row_pairs(format, line, x, stop, total);
     else
-      add_lines(format, line, x, stop, total);
+      add_lines(format, line, panel_bytes, x, stop, total);
   }
 }
 
 // `row` is the first of a group.
-template <class Packed, int rows>
-void add_weights(const WeightView& w, int64_t panel, const Int8Rows& x, int64_t row,
-                 Sums<rows>& sums) {
+template <class Packed, int rows, int panels>
+[[gnu::always_inline]] inline void add_weights(const WeightView& w, int64_t panel,
+                                               const Int8Rows& x, int64_t row,
+                                               Sums<rows> (&sums)[panels]) {
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const Packed format;
+  const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   const uint8_t* line = w.lines(panel, kLine);
   const int8_t* codes = x.codes + row * x.stride;
   const float* x_scales = x.scales + row * x.blocks;
   const int32_t* starts = x.starts + row * x.blocks;
-  F32 scale = zero();
+  F32 scale[panels] = {};
   for (int64_t k = 0, group = 0; k < w.cols;) {
-    if (k == group * w.group_size)
-      scale = load_scales(w, panel, group++) * set1(Packed::kIntegerUnit);
+    if (k == group * w.group_size) {
+      for (int p = 0; p < panels; ++p)
+        scale[p] = load_scales(w, panel + p, group) * set1(Packed::kIntegerUnit);
+      ++group;
+    }
     const int64_t left = w.cols - k, count = left < x.block ? left : x.block;
-    I32 total[rows];
-    for (int r = 0; r < rows; ++r) total[r] = set1i(starts[r]);
-    add_block(format, line, codes, count, total);
-    for (int r = 0; r < rows; ++r)
-      sums.of[r] = fma(to_float(total[r]), scale * set1(x_scales[r]), sums.of[r]);
+    Totals<rows, panels> total;
+    for (auto& of_panel : total.of)
+      for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
+    add_block(format, line, panel_bytes, codes, count, total);
+    for (int p = 0; p < panels; ++p)
+      for (int r = 0; r < rows; ++r)
+        sums[p].of[r] = fma(to_float(total.of[p][r]), scale[p] * set1(x_scales[r]), sums[p].of[r]);
     k += count;
     line += ceil_div(count, kLine) * 64;
     codes += count * kMostRows, x_scales += kMostRows, starts += kMostRows;
   }
 }
 
-// `count` rows of one panel, 1 to `rows`.
+template <class Packed, int rows, int panels>
+void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
+  Sums<rows> sums[panels];
+  for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
+  add_weights<Packed, rows, panels>(a.first.weight, panel, a.first.int8, row, sums);
+  for (int p = 0; p < panels; ++p) {
+    if (rows < kMostRows) read_low_rank(a, panel + p);
+    finish_sums(a, row, panel + p, sums[p]);
+  }
+}
+
+// `count` rows of all panels, fewer than `rows`.
 template <class Packed, int rows>
-void multiply_tile(const MatmulArgs& a, int64_t panel, int64_t row, int64_t count) {
-  if constexpr (rows > 1)
-    if (count < rows) return multiply_tile<Packed, rows - 1>(a, panel, row, count);
-  Sums<rows> sums = start_sums<rows>(a, row, panel);
-  add_weights<Packed, rows>(a.first.weight, panel, a.first.int8, row, sums);
-  finish_sums(a, row, panel, sums);
+void multiply_last(const MatmulArgs& a, int64_t row, int64_t count) {
+  if constexpr (rows > 2)
+    if (count < rows - 1) return multiply_last<Packed, rows - 1>(a, row, count);
+  constexpr int kSome = rows - 1, kTogether = kFastRowPairs && kSome > 1 ? 1 : kPanels<kSome>;
+  int64_t panel = a.panel_begin;
+  for (; a.panel_end - panel >= kTogether; panel += kTogether)
+    multiply<Packed, kSome, kTogether>(a, row, panel);
+  if constexpr (kTogether > 1)
+    for (; panel < a.panel_end; ++panel) multiply<Packed, kSome, 1>(a, row, panel);
+}
+
+template <class Packed>
+void multiply_panels(const MatmulArgs& a) {
+  const int64_t last = a.row_end - (a.row_end - a.row_begin) % kMostRows;
+  if (last > a.row_begin)
+    for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
+      read_low_rank(a, panel);
+      for (int64_t row = a.row_begin; row < last; row += kMostRows)
+        multiply<Packed, kMostRows, 1>(a, row, panel);
+    }
+  if constexpr (kMostRows > 1)
+    if (last < a.row_end) multiply_last<Packed, kMostRows>(a, last, a.row_end - last);
 }
 
 }  // namespace
@@ -214,13 +262,7 @@ void pack_int8(const PackInt8Args& a) noexcept {
 
 void matmul_int8(const MatmulArgs& a) noexcept {
   visit(a.first.weight.format, [&](auto tag) {
-    using Packed = typename decltype(tag)::type;
-    if constexpr (tag.packed)
-      for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
-        read_low_rank(a, panel);
-        for (int64_t row = a.row_begin; row < a.row_end; row += kMostRows)
-          multiply_tile<Packed, kMostRows>(a, panel, row, a.row_end - row);
-      }
+    if constexpr (tag.packed) multiply_panels<typename decltype(tag)::type>(a);
   });
 }
 

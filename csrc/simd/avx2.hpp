@@ -209,10 +209,12 @@ inline void lookup_bytes8(const ByteTable16& table, __m256i codes, __m256 (&out)
   out[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low23, high23));
 }
 }  // namespace detail
-inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+template <int low>
+inline void lookup_nibbles(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   __m256 lo[4], hi[4];
-  detail::lookup_bytes8(table, codes.lo, lo);
-  detail::lookup_bytes8(table, codes.hi, hi);
+  const I32 indices = shift_right<low>(codes) & set1i(0x0f0f0f0f);
+  detail::lookup_bytes8(table, indices.lo, lo);
+  detail::lookup_bytes8(table, indices.hi, hi);
   for (int b = 0; b < 4; ++b) out[b] = {lo[b], hi[b]};
 }
 

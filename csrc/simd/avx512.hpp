@@ -20,6 +20,14 @@ struct Table16 { __m512 v; };
 
 namespace detail {
 inline __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+// Sums in the order in which they are written: GCC would copy and spill half of a tile's sums to
+// bring products of the same operands together.
+inline __m512i keep(__m512i sum) {
+#if defined(__AVX512F__)  // and not emulated
+  __asm__("" : "+v"(sum));
+#endif
+  return sum;
+}
 }  // namespace detail
 
 inline F32 set1(float v) { return {_mm512_set1_ps(v)}; }
@@ -105,7 +113,7 @@ inline void store_i16(int16_t* p, I32 v) {
 }
 inline constexpr bool kFastPairs = true;
 inline I32 add_pair_products(I32 sum, I32 a, I32 b) {
-  return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)};
+  return {detail::keep(_mm512_dpwssd_epi32(sum.v, a.v, b.v))};
 }
 
 inline Table16 load_table(const float* values) { return {_mm512_loadu_ps(values)}; }
@@ -115,11 +123,12 @@ inline F32 lookup16(Table16 table, I32 index) {
 }
 using ByteTable16 = Table16;
 inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
-inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
-  out[0] = lookup16(table, codes);
-  out[1] = lookup16(table, shift_right<8>(codes));
-  out[2] = lookup16(table, shift_right<16>(codes));
-  out[3] = lookup16(table, shift_right<24>(codes));
+template <int low>
+inline void lookup_nibbles(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  out[0] = lookup16(table, shift_right<low>(codes));
+  out[1] = lookup16(table, shift_right<low + 8>(codes));
+  out[2] = lookup16(table, shift_right<low + 16>(codes));
+  out[3] = lookup16(table, shift_right<low + 24>(codes));
 }
 
 struct Bytes16 { __m512i four_times; };
@@ -152,10 +161,10 @@ inline I32 no_sum() {
   return set1i(0);
 }
 inline I32 add_products(I32 sum, SignedBytes w, I32 x) {
-  return {_mm512_dpbusd_epi32(sum.v, w.bytes, x.v)};
+  return {detail::keep(_mm512_dpbusd_epi32(sum.v, w.bytes, x.v))};
 }
 inline I32 add_products(I32 sum, Nibbles w, I32 x) {
-  return {_mm512_dpbusd_epi32(sum.v, w.bytes.v, x.v)};
+  return {detail::keep(_mm512_dpbusd_epi32(sum.v, w.bytes.v, x.v))};
 }
 inline I32 widen(I32 sum) { return sum; }
 

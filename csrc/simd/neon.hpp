@@ -205,11 +205,12 @@ inline F32 lookup16(Table16 table, I32 index) {
 }
 using ByteTable16 = Table16;
 inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
-inline void lookup_bytes(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
-  out[0] = lookup16(table, codes);
-  out[1] = lookup16(table, shift_right<8>(codes));
-  out[2] = lookup16(table, shift_right<16>(codes));
-  out[3] = lookup16(table, shift_right<24>(codes));
+template <int low>
+inline void lookup_nibbles(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
+  out[0] = lookup16(table, shift_right<low>(codes));
+  out[1] = lookup16(table, shift_right<low + 8>(codes));
+  out[2] = lookup16(table, shift_right<low + 16>(codes));
+  out[3] = lookup16(table, shift_right<low + 24>(codes));
 }
 
 struct Bytes16 { int8x16_t bytes; };

@@ -21,8 +21,9 @@
 //   add_pair_products(sum, i, j)  sum + i.low * j.low + i.high * j.high, of the signed 16-bit
 //                                 halves of each lane; kFastPairs: this beats fma
 //   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
-//   lookup_bytes(table, i, out)   out[b] = table[byte b of each lane] for b = 0..3 and bytes 0..15;
-//                                 its table, load_byte_table(p), is a ByteTable16
+//   lookup_nibbles<low>(table, i, out)  out[b] = table[the four bits from bit `low` on, 0 or 4, of
+//                                 byte b of each lane] for b = 0..3; its table, a ByteTable16,
+//                                 comes from load_byte_table(p)
 //   lookup_i8(table, i)           table[byte] for each of the 64 bytes, which are 0..15, of a table
 //                                 of 16 signed bytes: Bytes16, load_bytes16(p)
 //   store_i8(p, i)                16 int32 of -128..127 to signed bytes

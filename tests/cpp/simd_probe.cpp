@@ -78,7 +78,7 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(add_pair_products(i, j, load_i32(words)));
   const I32 codes = i & set1i(0x0f0f0f0f), other = j & set1i(0x0f0f0f0f);
   F32 looked_up[4];
-  lookup_bytes(load_byte_table(table), codes, looked_up);
+  lookup_nibbles<0>(load_byte_table(table), codes, looked_up);
   for (const F32 v : looked_up) w.add(v);
   const int8_t levels[16] = {-127, 127, 3, -4, 0, 1, -1, 50, -50, 77, 8, -9, 100, -100, 126, -126};
   const I32 bytes = lookup_i8(load_bytes16(levels), codes);
