@@ -119,7 +119,7 @@ def bitsandbytes_nf4(x: np.ndarray, w: np.ndarray, threads: int) -> Subject:
     )
     layer = layer.to("cpu").eval()
     tx = torch.from_numpy(x)
-    # Read before the first call, which on AVX-512 with bf16 puts the codes into an order of its own.
+    # Read before the first call, which on AVX-512 with bf16 reorders the codes.
     state = layer.weight.quant_state
     stored = bitsandbytes.functional.dequantize_4bit(layer.weight, state).float().numpy()
     layer(tx)
