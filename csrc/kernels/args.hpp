@@ -84,7 +84,9 @@ struct Int16Rows {
   int64_t stretches = 0;
 };
 
-inline int64_t int16_stride(int64_t cols) { return round_up(cols, 16); }
+// An odd number of cache lines: rows a power of two apart would take the same few places of the
+// first-level cache.
+inline int64_t int16_stride(int64_t cols) { return round_up(cols, 32) | 32; }
 
 // Rows [row_begin, row_end) of x to Int16Rows.
 struct PackInt16Args {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
 
@@ -28,27 +28,36 @@ constexpr int64_t kInt8Block = 256;
 // second-level cache beside the panel's codes.
 constexpr int64_t kInt8TaskBytes = 256 * 1024;
 
+// Rows that fill the register tiles of every instruction set.
+constexpr int64_t kTileRows = 12;
+
 // Rows of a task at most: its part of x and y stays in the second-level cache from one stretch of
 // the depth to the next.
 constexpr int64_t kMostTaskRows = 576;
 
-// Rows from which a thread has its own: preparing the panels once more costs less than reading rows
-// that another core has in its cache.
+// Rows from which a thread has its own, unless all of x is too large for its second-level cache:
+// preparing the panels once more costs less than reading rows that another core has there.
 constexpr int64_t kSharedRows = 192;
+constexpr int64_t kSharedValues = 1 << 20;
 
 // Rows that are rounded at a time: few enough for the second-level cache, and enough to read a
 // narrow weight once for all of them.
 constexpr int64_t kPackedRows = 192;
 
+// Floats from row to row that bring all rows of a tile into two places of the first-level cache,
+// where they push each other out before they are used.
+constexpr int64_t kCrowdedStride = 512;
+
 // Into how many parts the rows are cut, so that every thread has its own, or some tasks at least.
-int64_t row_parts(int64_t rows, int64_t groups, int64_t most) {
-  const int64_t threads = get_num_threads();
-  return std::max<int64_t>(
-      {1, std::min(threads, rows / kSharedRows), 3 * threads / groups, ceil_div(rows, most)});
+int64_t row_parts(const MatmulArgs& args, int64_t groups, int64_t most) {
+  const int64_t threads = get_num_threads(), rows = args.y.rows;
+  const bool own = rows * args.first.x.cols <= kSharedValues;
+  return std::max<int64_t>({1, own ? std::min(threads, rows / kSharedRows) : 1,
+                            3 * threads / groups, ceil_div(rows, most)});
 }
 
-// Cuts a product into tasks, four panels wide. A task's rows are a multiple of what the kernel
-// keeps in its cache, and about `most_rows` at most.
+// Cuts a product into tasks, four panels wide. A task's rows are a multiple of `row_unit`, which
+// fills the kernel's tiles, and about `most_rows` at most.
 template <class Kernel>
 void run(const MatmulArgs& args, int64_t row_unit, int64_t most_rows, int64_t scratch_size,
          Kernel kernel) {
@@ -56,7 +65,7 @@ void run(const MatmulArgs& args, int64_t row_unit, int64_t most_rows, int64_t sc
   const int64_t groups = ceil_div(panels, kMatmulPanels);
   const int64_t rows = args.y.rows;
   if (rows == 0 || panels == 0) return;
-  const int64_t parts = row_parts(rows, groups, most_rows);
+  const int64_t parts = row_parts(args, groups, most_rows);
   const int64_t row_step = std::max<int64_t>(row_unit, round_up(ceil_div(rows, parts), row_unit));
   const int64_t row_tasks = ceil_div(rows, row_step);
   const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(args.y.cols) *
@@ -150,11 +159,23 @@ PackedRows::PackedRows(MatrixView<const float> x, Compute compute, const WeightV
     return;
   }
   if (compute == Compute::int8) pack_int8(weight);
+  if (compute == Compute::fp32 && x.rows > kFewRows && x.stride % kCrowdedStride == 0) copy_rows();
   if (compute == Compute::bf16 && kernels().pack_tiles) pack_tiles();
   if (!along) return;
   MatmulArgs args = *along;
   args.first.tiles = tiles_.get();
   matmul(args, compute);
+}
+
+void PackedRows::copy_rows() {
+  const MatrixView<const float> from = x_;
+  const int64_t stride = round_up(from.cols, 16) | 16;
+  floats_ = take<float>(from.rows * stride);
+  parallel_for(from.rows, row_grain(from.cols), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      std::copy_n(from.row(r), from.cols, floats_.get() + r * stride);
+  });
+  x_ = {floats_.get(), from.rows, from.cols, stride};
 }
 
 void PackedRows::pack_tiles() {
@@ -211,7 +232,7 @@ void matmul(MatmulArgs args, Compute compute) {
   const int64_t second_depth = args.second.x.cols;
   const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
   if (compute == Compute::int16 && args.first.int16.codes) {
-    run(args, 48, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
+    run(args, kTileRows, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
     return;
   }
   if (compute == Compute::int8 && args.first.int8.codes) {
@@ -223,7 +244,7 @@ void matmul(MatmulArgs args, Compute compute) {
     return;
   }
   if (compute != Compute::bf16 || !table.matmul_tiles) {
-    run(args, 48, most_rows, matmul_scratch(second_depth), table.matmul);
+    run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
     return;
   }
   std::optional<PackedRows> first, second;

@@ -46,7 +46,8 @@ struct Buffer {
   MatrixView<float> view;
 };
 
-// The rows of x as a bf16 or int16 product takes them; nothing for fp32. Made once, it serves every
+// The rows of x as a product takes them; for fp32 they are copied where they lie a power of two
+// apart. Made once, it serves every
 // product of the same x. `along` is a narrow product of x that is computed with it: for int16 while
 // the rows are in the cache, and always from x itself.
 class PackedRows {
@@ -58,11 +59,13 @@ class PackedRows {
   Product times(const WeightView& weight) const;
 
  private:
+  void copy_rows();
   void pack_tiles();
   void pack_int16(const std::optional<MatmulArgs>& along);
   void pack_int8(const WeightView& weight);
 
   MatrixView<const float> x_;
+  Memory<float> floats_;
   Memory<uint16_t> tiles_;
   Memory<int16_t> codes_;
   Memory<float> scales_;
