@@ -98,16 +98,18 @@ struct PackInt16Args {
 };
 
 // Rows of x as signed bytes, with a scale for each row and each `block` columns; zero beyond the
-// last column. As many rows as the kernel multiplies together lie together: four columns of each,
-// then the next four, so that a product reads one stream; 16 rows and 64 columns of each for tiles.
+// last column. A block has one `piece` or several, columns that share a scale of the weight. As
+// many rows as the kernel multiplies together lie together: four columns of each, then the next
+// four, so that a product reads one stream; 16 rows and 64 columns of each for tiles.
 struct Int8Rows {
   const int8_t* codes = nullptr;    // [groups of rows][stride / columns][rows of a group][columns]
   const float* scales = nullptr;    // [groups of rows][blocks][rows of a group]
-  const int32_t* starts = nullptr;  // the same: what sums begin with to be right in the end
+  const int32_t* starts = nullptr;  // [groups of rows][pieces][rows of a group]: what sums begin
+                                    // with to be right in the end
   bool tiles = false;
   int64_t stride = 0;  // a multiple of 16, and of 64 for tiles
-  int64_t block = 0;  // a multiple of 16, or at least the columns
-  int64_t blocks = 0;
+  int64_t block = 0, blocks = 0;
+  int64_t piece = 0, pieces = 0;  // `piece` is a multiple of 16, or at least the columns
 };
 
 // Rows [16 block_begin, 16 block_end) of x to Int8Rows, for products with weights in `format`. Room
@@ -119,7 +121,7 @@ struct PackInt8Args {
   float* scales;
   int32_t* starts;
   bool tiles;
-  int64_t stride, block, blocks;
+  int64_t stride, block, blocks, piece, pieces;
   int64_t block_begin, block_end;
 };
 

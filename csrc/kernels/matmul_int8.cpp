@@ -1,8 +1,8 @@
 // Rows of x in 8-bit integers times packed codes that are never made floats: four products for each
 // lane of one instruction. The low-rank part, bias and residual stay in float32.
 //
-// Each row of x is rounded block by block, with a scale of its own for every block: the columns of
-// a weight's group, or as many as ops say. The sum of a block is an exact integer, so the same bits
+// Each row of x is rounded block by block, with a scale of its own for every block. A block has one
+// group of the weight's columns or several; the sum of each is an exact integer, so the same bits
 // come out on every instruction set. Codes are unpacked in registers on their way to the sums of a
 // few rows; unpacking takes less than going through memory once more.
 #include <cstring>
@@ -19,46 +19,48 @@ constexpr float kLargest = 127.0f;
 constexpr float kTiny = 1e-30f;
 
 // How the bytes of a row are laid out: as Int8Rows says.
+template <bool tiles>
 struct Layout {
-  int64_t rows, columns;  // that lie together
-
-  explicit Layout(bool tiles) : rows(tiles ? 16 : kMostRows), columns(tiles ? 64 : 4) {}
+  static constexpr int64_t kRows = tiles ? 16 : kMostRows;  // that lie together
+  static constexpr int64_t kColumns = tiles ? 64 : 4;
+  static constexpr int64_t kTogether = kColumns < kLanes ? kColumns : kLanes;
 
   // 16 bytes from column k on; `codes` is where the row begins.
-  void store(const int8_t (&bytes)[kLanes], int64_t k, int8_t* codes) const {
-    const int64_t together = columns < kLanes ? columns : kLanes;
-    for (int64_t i = 0; i < kLanes; i += together) {
-      const int64_t at = k + i;
-      std::memcpy(codes + at / columns * columns * rows + at % columns, bytes + i,
-                  static_cast<size_t>(together));
-    }
+  static void store(const int8_t (&bytes)[kLanes], int64_t k, int8_t* codes) {
+    int8_t* out = codes + k / kColumns * kColumns * kRows + k % kColumns;
+    for (int64_t i = 0; i < kLanes; i += kTogether)
+      std::memcpy(out + i * kRows, bytes + i, kTogether);
   }
 };
 
-// The block of one row that begins at column k; returns the sum of the bytes.
-int32_t pack_block(const float* x, int64_t k, int64_t count, const Layout& layout, int8_t* codes,
-                   float* scale) {
-  const auto load_at = [&](int64_t i) {
-    const int64_t left = count - i;
-    return left >= kLanes ? load(x + k + i) : load_first(x + k + i, static_cast<int>(left));
-  };
+F32 load_at(const float* x, int64_t count, int64_t i) {
+  return count - i >= kLanes ? load(x + i) : load_first(x + i, static_cast<int>(count - i));
+}
+
+// What the values of one block are multiplied with to become bytes, after their scale is written.
+F32 pack_scale(const float* x, int64_t count, float* scale) {
   F32 most = zero(), nothing = zero();  // nothing: NaN when a value is infinite or NaN
   for (int64_t i = 0; i < count; i += kLanes) {
-    most = max(abs(load_at(i)), most);
-    nothing = fma(load_at(i), zero(), nothing);
+    const F32 v = load_at(x, count, i);
+    most = max(abs(v), most);
+    nothing = fma(v, zero(), nothing);
   }
   const F32 largest = set1(reduce_max(most));
-  const F32 inverse = select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
+  store_first(scale, largest * set1(1.0f / kLargest) + set1(reduce_add(nothing)), 1);
+  return select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
+}
+
+// The piece of one row that begins at column k; returns the sum of the bytes.
+template <class Layout>
+int32_t pack_piece(const float* x, int64_t k, int64_t count, F32 inverse, int8_t* codes) {
   I32 total = set1i(0);
   int8_t bytes[kLanes];
   for (int64_t i = 0; i < count; i += kLanes) {
-    const I32 code = to_int(load_at(i) * inverse);
+    const I32 code = to_int(load_at(x + k, count, i) * inverse);
     store_i8(bytes, code);
-    layout.store(bytes, k + i, codes);
+    Layout::store(bytes, k + i, codes);
     total = total + code;
   }
-  const F32 bad = set1(reduce_add(nothing));
-  store_first(scale, largest * set1(1.0f / kLargest) + bad, 1);
   int32_t lanes[kLanes], sum = 0;
   store_i32(lanes, total);
   for (int32_t lane : lanes) sum += lane;
@@ -66,18 +68,24 @@ int32_t pack_block(const float* x, int64_t k, int64_t count, const Layout& layou
 }
 
 // One row; `excess` is what a product of its bytes has too much of each.
-void pack_row(const PackInt8Args& a, const Layout& layout, int excess, int64_t row) {
-  const int64_t place = row % layout.rows, group = row - place;
-  int8_t* codes = a.codes + group * a.stride + place * layout.columns;
-  for (int64_t i = 0; i < a.blocks; ++i) {
-    const int64_t k = i * a.block, left = a.x.cols - k;
-    const int64_t at = group * a.blocks + i * layout.rows + place;
-    a.starts[at] = -excess * pack_block(a.x.row(row), k, left < a.block ? left : a.block, layout,
-                                        codes, a.scales + at);
+template <class Layout>
+void pack_row(const PackInt8Args& a, int excess, int64_t row) {
+  const int64_t place = row % Layout::kRows, group = row - place, columns = a.x.cols;
+  const float* x = a.x.row(row);
+  int8_t* codes = a.codes + group * a.stride + place * Layout::kColumns;
+  float* scale = a.scales + group * a.blocks + place;
+  int32_t* start = a.starts + group * a.pieces + place;
+  for (int64_t k = 0; k < columns; scale += Layout::kRows) {
+    const int64_t end = k + a.block < columns ? k + a.block : columns;
+    const F32 inverse = pack_scale(x + k, end - k, scale);
+    for (; k < end; k += a.piece, start += Layout::kRows)
+      *start = -excess *
+               pack_piece<Layout>(x, k, end - k < a.piece ? end - k : a.piece, inverse, codes);
+    k = end;
   }
   const int8_t nothing[kLanes] = {};
-  for (int64_t k = round_up(a.x.cols, kLanes); k < a.stride; k += kLanes)
-    layout.store(nothing, k, codes);
+  for (int64_t k = round_up(columns, kLanes); k < a.stride; k += kLanes)
+    Layout::store(nothing, k, codes);
 }
 
 // What one line of codes becomes for the products.
@@ -105,6 +113,12 @@ struct Totals {
   I32 of[panels][rows];
 };
 
+// Whether products can be added to the total itself, where its sums are wide enough.
+template <class Sum>
+inline constexpr bool kIsTotal = false;
+template <>
+inline constexpr bool kIsTotal<I32> = true;
+
 // total += the products of the columns of x up to `stop`, which `x` and `line` are moved to.
 template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t*& line,
@@ -112,8 +126,12 @@ template <class Packed, int rows, int panels>
                                              const int8_t* stop, Totals<rows, panels>& total) {
   using Weights = WeightsOf<Packed>;
   Sum<Weights> part[panels][rows];
-  for (auto& of_panel : part)
-    for (auto& sum : of_panel) sum = no_sum<Weights>();
+  for (int p = 0; p < panels; ++p)
+    for (int r = 0; r < rows; ++r)
+      if constexpr (kIsTotal<Sum<Weights>>)
+        part[p][r] = total.of[p][r];
+      else
+        part[p][r] = no_sum<Weights>();
   for (; x < stop; x += Packed::kColumnsPerLine * kMostRows, line += 64) {
 #pragma GCC unroll 4
     for (int p = 0; p < panels; ++p) {
@@ -124,7 +142,11 @@ template <class Packed, int rows, int panels>
 #pragma GCC unroll 4
   for (int p = 0; p < panels; ++p)
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) total.of[p][r] = total.of[p][r] + widen(part[p][r]);
+    for (int r = 0; r < rows; ++r)
+      if constexpr (kIsTotal<Sum<Weights>>)
+        total.of[p][r] = part[p][r];
+      else
+        total.of[p][r] = total.of[p][r] + widen(part[p][r]);
 }
 
 // The weights of eight columns, which are one line or two.
@@ -176,36 +198,61 @@ template <class Packed, int rows, int panels>
   }
 }
 
+// The scales of the group that a piece belongs to, for each panel.
+template <int panels>
+struct GroupScales {
+  F32 of[panels] = {};
+  int64_t next = 0;  // group
+
+  void move_to(const WeightView& w, int64_t panel, int64_t k, float unit) {
+    if (k != next * w.group_size) return;
+    for (int p = 0; p < panels; ++p) of[p] = load_scales(w, panel + p, next) * set1(unit);
+    ++next;
+  }
+};
+
+// sums += the products of one block, columns [k, end).
+template <class Packed, int rows, int panels>
+[[gnu::always_inline]] inline void add_pieces(const Packed& format, const WeightView& w,
+                                              int64_t panel, const Int8Rows& x, int64_t k,
+                                              int64_t end, const int8_t* codes,
+                                              const int32_t* starts, GroupScales<panels>& scale,
+                                              Sums<rows> (&sums)[panels]) {
+  constexpr int64_t kLine = Packed::kColumnsPerLine;
+  const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
+  for (; k < end; codes += x.piece * kMostRows, starts += kMostRows, k += x.piece) {
+    scale.move_to(w, panel, k, Packed::kIntegerUnit);
+    Totals<rows, panels> total;
+    for (auto& of_panel : total.of)
+      for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
+    const int64_t count = end - k < x.piece ? end - k : x.piece;
+    add_block(format, w.lines(panel, kLine) + k / kLine * 64, panel_bytes, codes, count, total);
+    for (int p = 0; p < panels; ++p)
+      for (int r = 0; r < rows; ++r)
+        sums[p].of[r] = fma(to_float(total.of[p][r]), scale.of[p], sums[p].of[r]);
+  }
+}
+
 // `row` is the first of a group.
 template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_weights(const WeightView& w, int64_t panel,
                                                const Int8Rows& x, int64_t row,
                                                Sums<rows> (&sums)[panels]) {
-  constexpr int64_t kLine = Packed::kColumnsPerLine;
   const Packed format;
-  const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
-  const uint8_t* line = w.lines(panel, kLine);
   const int8_t* codes = x.codes + row * x.stride;
   const float* x_scales = x.scales + row * x.blocks;
-  const int32_t* starts = x.starts + row * x.blocks;
-  F32 scale[panels] = {};
-  for (int64_t k = 0, group = 0; k < w.cols;) {
-    if (k == group * w.group_size) {
-      for (int p = 0; p < panels; ++p)
-        scale[p] = load_scales(w, panel + p, group) * set1(Packed::kIntegerUnit);
-      ++group;
-    }
-    const int64_t left = w.cols - k, count = left < x.block ? left : x.block;
-    Totals<rows, panels> total;
-    for (auto& of_panel : total.of)
-      for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
-    add_block(format, line, panel_bytes, codes, count, total);
+  const int32_t* starts = x.starts + row * x.pieces;
+  const int64_t starts_of_block = x.block / x.piece * kMostRows;
+  GroupScales<panels> scale;
+  for (int64_t k = 0; k < w.cols; k += x.block) {
+    const int64_t end = k + x.block < w.cols ? k + x.block : w.cols;
+    Sums<rows> part[panels];
+    for (auto& sum : part) sum.clear();
+    add_pieces(format, w, panel, x, k, end, codes, starts, scale, part);
     for (int p = 0; p < panels; ++p)
       for (int r = 0; r < rows; ++r)
-        sums[p].of[r] = fma(to_float(total.of[p][r]), scale[p] * set1(x_scales[r]), sums[p].of[r]);
-    k += count;
-    line += ceil_div(count, kLine) * 64;
-    codes += count * kMostRows, x_scales += kMostRows, starts += kMostRows;
+        sums[p].of[r] = fma(part[p].of[r], set1(x_scales[r]), sums[p].of[r]);
+    codes += x.block * kMostRows, x_scales += kMostRows, starts += starts_of_block;
   }
 }
 
@@ -252,10 +299,10 @@ void pack_int8(const PackInt8Args& a) noexcept {
   visit(a.format, [&](auto tag) {
     using Packed = typename decltype(tag)::type;
     if constexpr (tag.packed) {
-      const Layout layout(a.tiles);
+      constexpr int excess = kExcess<WeightsOf<Packed>>;
       const int64_t end = 16 * a.block_end < a.x.rows ? 16 * a.block_end : a.x.rows;
       for (int64_t row = 16 * a.block_begin; row < end; ++row)
-        pack_row(a, layout, kExcess<WeightsOf<Packed>>, row);
+        a.tiles ? pack_row<Layout<true>>(a, excess, row) : pack_row<Layout<false>>(a, excess, row);
     }
   });
 }

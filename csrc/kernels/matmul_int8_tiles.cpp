@@ -5,7 +5,7 @@
 //   for each four panels (64 columns of y)
 //     for each 1024 of the depth: unpack the four panels to bytes once
 //       for each two panels: for each 32 rows of x
-//         for each block of x: 2 x 2 tiles of sums, scaled and added in float32
+//         for each piece of a block of x: 2 x 2 tiles of sums, scaled and added in float32
 #include "formats/format.hpp"
 #include "formats/panel.hpp"
 #include "formats/scales.hpp"
@@ -88,8 +88,9 @@ class Place {
   // sums += the products of all blocks of this stretch.
   void add_blocks(Block& sums) const {
     const Int8Rows& x = a_.first.int8;
-    for (int64_t k = span_.begin; k < span_.end; k += x.block)
-      add_block(k, least(span_.end - k, x.block), sums);
+    alignas(64) Block part;  // the sums of a block of x, which lack its scale
+    for (int64_t k = span_.begin; k < span_.end; k += x.piece)
+      add_piece(k, least(span_.end - k, x.piece), part, sums);
   }
 
   // Adds the low-rank part when the depth is done, and writes.
@@ -124,20 +125,26 @@ class Place {
       }
   }
 
-  void add_block(int64_t k, int64_t count, Block& sums) const {
+  void add_piece(int64_t k, int64_t count, Block& part, Block& sums) const {
     const WeightView& w = a_.first.weight;
     const Int8Rows& x = a_.first.int8;
     alignas(64) int32_t totals[kPairRows * kPairColumns];
     multiply(k, ceil_div(count, kByteTileDepths), totals);
     const F32 unit = set1(integer_unit(w.format));
+    const bool begins = k % x.block == 0;
+    const bool ends = k + count == span_.end || (k + count) % x.block == 0;
     for (int p = 0; p < panels_; ++p) {
       const F32 scale = load_scales(w, panel_ + p, k / w.group_size) * unit;
       for (int64_t r = 0; r < rows_; ++r) {
-        const int64_t group = row_ + r / kBlockRows * kBlockRows;
-        const int64_t i = group * x.blocks + k / x.block * kBlockRows + r % kBlockRows;
-        const I32 total = load_i32(totals + r * kPairColumns + p * kLanes) + set1i(x.starts[i]);
-        float* sum = at(sums, r, p);
-        store(sum, fma(to_float(total), scale * set1(x.scales[i]), load(sum)));
+        const int64_t group = row_ + r / kBlockRows * kBlockRows, in_group = r % kBlockRows;
+        const int32_t start = x.starts[group * x.pieces + k / x.piece * kBlockRows + in_group];
+        const I32 total = load_i32(totals + r * kPairColumns + p * kLanes) + set1i(start);
+        const F32 before = begins ? zero() : load(at(part, r, p));
+        const F32 sum = fma(to_float(total), scale, before);
+        store(at(part, r, p), sum);
+        if (!ends) continue;
+        const float x_scale = x.scales[group * x.blocks + k / x.block * kBlockRows + in_group];
+        store(at(sums, r, p), fma(sum, set1(x_scale), load(at(sums, r, p))));
       }
     }
   }

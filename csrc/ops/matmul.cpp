@@ -21,8 +21,9 @@ constexpr int64_t kFewRows = 8;
 // Columns from which a row of dense weights is multiplied as it lies.
 constexpr int64_t kShortestDot = 64;
 
-// Columns of x that share a scale in int8, at most.
-constexpr int64_t kInt8Block = 256;
+// Columns of x that share a scale in int8: the weight's group, within these bounds. With fewer,
+// scaling would take a good part of a product.
+constexpr int64_t kLeastInt8Block = 128, kMostInt8Block = 256;
 
 // Bytes of a task's rows of x in int8, which are read again for every panel: they stay in the
 // second-level cache beside the panel's codes.
@@ -207,19 +208,20 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
 
 void PackedRows::pack_int8(const WeightView& weight) {
   const KernelTable& table = kernels();
-  const int64_t block = std::min(weight.group_size, kInt8Block);
+  const int64_t piece = std::min(weight.group_size, kMostInt8Block);
+  const int64_t block = std::max(piece, kLeastInt8Block);
   // A tile takes 64 columns, which must not have several scales.
   const bool tiles = table.matmul_int8_tiles && x_.rows >= kManyRows &&
-                     (block % 64 == 0 || block == x_.cols);
-  const int64_t stride = round_up(x_.cols, tiles ? 64 : 16);
-  const int64_t blocks = ceil_div(x_.cols, block), rows = round_up(x_.rows, 16);
+                     (piece % 64 == 0 || piece == x_.cols);
+  const int64_t stride = round_up(x_.cols, tiles ? 64 : 16), rows = round_up(x_.rows, 16);
+  const int64_t blocks = ceil_div(x_.cols, block), pieces = ceil_div(x_.cols, piece);
   bytes_ = take<int8_t>(rows * stride);
   scales_ = take<float>(rows * blocks);
-  starts_ = take<int32_t>(rows * blocks);
-  int8_ = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride, block, blocks};
+  starts_ = take<int32_t>(rows * pieces);
+  int8_ = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride, block, blocks, piece, pieces};
   parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
     table.pack_int8({x_, weight.format, bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
-                     block, blocks, begin, end});
+                     block, blocks, piece, pieces, begin, end});
   });
 }
 

@@ -23,11 +23,11 @@ namespace lowbit::ops {
 //         (8 bits, nearest even; denormals become zero) before they are multiplied in matrix tiles
 //         that sum in float32. A sum of K products is off by at most 2^-7 sum |x w|, in practice by
 //         about 2^-9 sqrt(sum (x w)^2); gradients likewise. bias and residual stay exact.
-//   int8  x in blocks of the weight's group (of 256 columns where that is larger) as 8-bit integers
-//         with a scale each, times the codes of a packed weight as they are; nf4 takes its levels
-//         in 8 bits. A value of x is off by at most 1/254 of the largest of its block. Gradients
-//         take int16. Adapter, bias and residual stay exact; infinite and NaN values make their
-//         row NaN. The same bits on every instruction set.
+//   int8  x in blocks of the weight's group (but 128 to 256 columns) as 8-bit integers with a scale
+//         each, times the codes of a packed weight as they are; nf4 takes its levels in 8 bits. A
+//         value of x is off by at most 1/254 of the largest of its block. Gradients take int16.
+//         Adapter, bias and residual stay exact; infinite and NaN values make their row NaN. The
+//         same bits on every instruction set.
 enum class Compute { fp32, int16, bf16, int8 };
 
 // A name, or "auto" for the fastest that errs no more than bf16 does. With enough rows that is bf16

@@ -171,7 +171,8 @@ def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
     >>> linear_int8(np.array([[3.0, 1.0]], np.float32), w).round(2).tolist()
     [[2.01]]
     """
-    block = min(w.group_size, 256)
+    piece = min(w.group_size, 256)
+    block = max(piece, 128)
     codes, x_scales = round_int8(x, block)
     integers, unit = w.codes.astype(np.int64), 1.0
     if w.format == "int4":
@@ -179,11 +180,11 @@ def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
     if w.format == "nf4":
         integers, unit = np.rint(NF4 * 127).astype(np.int64)[w.codes], 1 / 127
     y = np.zeros((len(x), len(integers)))
-    for i in range(x_scales.shape[1]):
-        part = slice(i * block, (i + 1) * block)
+    for k in range(0, x.shape[1], piece):
+        part = slice(k, k + piece)
         sums = codes[:, part].astype(np.int64) @ integers[:, part].T
-        w_scales = w.scales[:, i * block // w.group_size].astype(np.float64)
-        y += sums * x_scales[:, i : i + 1].astype(np.float64) * w_scales * unit
+        w_scales = w.scales[:, k // w.group_size].astype(np.float64)
+        y += sums * x_scales[:, [k // block]].astype(np.float64) * w_scales * unit
     return y
 
 
