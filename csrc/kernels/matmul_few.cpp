@@ -47,6 +47,8 @@ template <class Packed, int rows, int panels>
   const Packed format;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   const uint8_t* line = w.lines(panel, kLine);
+  BlockScales scales[panels];
+  for (int p = 0; p < panels; ++p) scales[p] = BlockScales(w, panel + p);
   for (int64_t k = 0, group = 0; k < w.cols; ++group) {
     const int64_t left = w.cols - k, stop = k + (left < w.group_size ? left : w.group_size);
     Sums<rows> part[panels];
@@ -54,7 +56,7 @@ template <class Packed, int rows, int panels>
     for (; k + kLine <= stop; k += kLine, line += 64)
       add_lines(format, line, panel_bytes, x + k, stride, kLine, part);
     if (k < stop) add_lines(format, line, panel_bytes, x + k, stride, stop - k, part);
-    for (int p = 0; p < panels; ++p) sums[p].add(part[p], load_scales(w, panel + p, group));
+    for (int p = 0; p < panels; ++p) sums[p].add(part[p], scales[p][group]);
     k = stop;
   }
 }

@@ -200,15 +200,22 @@ template <class Packed, int rows, int panels>
 
 // The scales of the group that a piece belongs to, for each panel.
 template <int panels>
-struct GroupScales {
-  F32 of[panels] = {};
-  int64_t next = 0;  // group
-
-  void move_to(const WeightView& w, int64_t panel, int64_t k, float unit) {
-    if (k != next * w.group_size) return;
-    for (int p = 0; p < panels; ++p) of[p] = load_scales(w, panel + p, next) * set1(unit);
-    ++next;
+class GroupScales {
+ public:
+  GroupScales(const WeightView& w, int64_t panel) : group_size_(w.group_size) {
+    for (int p = 0; p < panels; ++p) scales_[p] = BlockScales(w, panel + p);
   }
+  void move_to(int64_t k, float unit) {
+    if (k != next_ * group_size_) return;
+    for (int p = 0; p < panels; ++p) of[p] = scales_[p][next_] * set1(unit);
+    ++next_;
+  }
+  F32 of[panels] = {};
+
+ private:
+  BlockScales scales_[panels];
+  int64_t group_size_;
+  int64_t next_ = 0;  // group
 };
 
 // sums += the products of one block, columns [k, end).
@@ -221,7 +228,7 @@ template <class Packed, int rows, int panels>
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   for (; k < end; codes += x.piece * kMostRows, starts += kMostRows, k += x.piece) {
-    scale.move_to(w, panel, k, Packed::kIntegerUnit);
+    scale.move_to(k, Packed::kIntegerUnit);
     Totals<rows, panels> total;
     for (auto& of_panel : total.of)
       for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
@@ -243,7 +250,7 @@ template <class Packed, int rows, int panels>
   const float* x_scales = x.scales + row * x.blocks;
   const int32_t* starts = x.starts + row * x.pieces;
   const int64_t starts_of_block = x.block / x.piece * kMostRows;
-  GroupScales<panels> scale;
+  GroupScales<panels> scale(w, panel);
   for (int64_t k = 0; k < w.cols; k += x.block) {
     const int64_t end = k + x.block < w.cols ? k + x.block : w.cols;
     Sums<rows> part[panels];

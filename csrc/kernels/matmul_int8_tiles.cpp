@@ -134,7 +134,7 @@ class Place {
     const bool begins = k % x.block == 0;
     const bool ends = k + count == span_.end || (k + count) % x.block == 0;
     for (int p = 0; p < panels_; ++p) {
-      const F32 scale = load_scales(w, panel_ + p, k / w.group_size) * unit;
+      const F32 scale = BlockScales(w, panel_ + p)[k / w.group_size] * unit;
       for (int64_t r = 0; r < rows_; ++r) {
         const int64_t group = row_ + r / kBlockRows * kBlockRows, in_group = r % kBlockRows;
         const int32_t start = x.starts[group * x.pieces + k / x.piece * kBlockRows + in_group];

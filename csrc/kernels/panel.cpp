@@ -24,11 +24,12 @@ inline void read_packed(const WeightView& w, int64_t block, int64_t begin, int64
                         float* out) {
   constexpr int per_line = Packed::kColumnsPerLine;
   const Packed format;
+  const BlockScales scales(w, block);
   const uint8_t* lines = w.lines(block, per_line);
   for (int64_t k = begin; k < end;) {
     const int64_t group = k / w.group_size;
     const int64_t group_end = (group + 1) * w.group_size;
-    const F32 scale = load_scales(w, block, group);
+    const F32 scale = scales[group];
     for (const int64_t stop = end < group_end ? end : group_end; k < stop; k += per_line)
       decode_line(format, load_i32(lines + k / per_line * 64), scale, out + (k - begin) * kLanes);
   }

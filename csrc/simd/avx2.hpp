@@ -191,6 +191,12 @@ inline ByteTable16 load_byte_table(const float* values) {
         _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(bytes[p])));
   return table;
 }
+inline F32 lookup256(const float* table, const uint8_t* p) {
+  const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  const __m128i high = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8));
+  return {_mm256_i32gather_ps(table, _mm256_cvtepu8_epi32(low), 4),
+          _mm256_i32gather_ps(table, _mm256_cvtepu8_epi32(high), 4)};
+}
 namespace detail {
 inline void lookup_bytes8(const ByteTable16& table, __m256i codes, __m256 (&out)[4]) {
   // Byte b of four lanes comes together, so that weaving gives one column at a time.

@@ -121,6 +121,10 @@ inline Table16 load_table(const float* values) { return {_mm512_loadu_ps(values)
 inline F32 lookup16(Table16 table, I32 index) {
   return {_mm512_permutexvar_ps(index.v, table.v)};
 }
+inline F32 lookup256(const float* table, const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_i32gather_ps(_mm512_cvtepu8_epi32(bytes), table, 4)};
+}
 using ByteTable16 = Table16;
 inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
 template <int low>

@@ -205,6 +205,11 @@ inline F32 lookup16(Table16 table, I32 index) {
 }
 using ByteTable16 = Table16;
 inline ByteTable16 load_byte_table(const float* values) { return load_table(values); }
+inline F32 lookup256(const float* table, const uint8_t* p) {
+  float values[16];
+  for (int i = 0; i < 16; ++i) values[i] = table[p[i]];
+  return load(values);
+}
 template <int low>
 inline void lookup_nibbles(const ByteTable16& table, I32 codes, F32 (&out)[4]) {
   out[0] = lookup16(table, shift_right<low>(codes));

@@ -21,6 +21,7 @@
 //   add_pair_products(sum, i, j)  sum + i.low * j.low + i.high * j.high, of the signed 16-bit
 //                                 halves of each lane; kFastPairs: this beats fma
 //   lookup16(table, i)            table[i & 15] for a table of 16 floats held in registers: Table16
+//   lookup256(table, p)           table[p[i]] for 16 bytes and a table in memory
 //   lookup_nibbles<low>(table, i, out)  out[b] = table[the four bits from bit `low` on, 0 or 4, of
 //                                 byte b of each lane] for b = 0..3; its table, a ByteTable16,
 //                                 comes from load_byte_table(p)

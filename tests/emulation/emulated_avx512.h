@@ -135,6 +135,12 @@ LOWBIT_EMULATED __m512i mm512_cvtepu16_epi32(__m256i a) {
   out.half[1] = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1));
   return out.whole;
 }
+LOWBIT_EMULATED __m512i mm512_cvtepu8_epi32(__m128i a) {
+  Words out;
+  out.half[0] = _mm256_cvtepu8_epi32(a);
+  out.half[1] = _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8));
+  return out.whole;
+}
 LOWBIT_EMULATED __m512i mm512_cvtepi8_epi32(__m128i a) {
   Words out;
   out.half[0] = _mm256_cvtepi8_epi32(a);
@@ -211,6 +217,13 @@ LOWBIT_EMULATED __m128i mm512_cvtepi32_epi8(__m512i a) {
   for (int i = 0; i < 16; ++i) out.lane[i] = static_cast<int8_t>(in.lane[i]);
   return _mm256_castsi256_si128(out.half[0]);
 }
+LOWBIT_EMULATED __m512 mm512_i32gather_ps(__m512i index, const float* table, int) {
+  const Words in{index};
+  Floats out;
+  out.half[0] = _mm256_i32gather_ps(table, in.half[0], 4);
+  out.half[1] = _mm256_i32gather_ps(table, in.half[1], 4);
+  return out.whole;
+}
 LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   return __builtin_shuffle(table, (Int32x16)index);
 }
@@ -265,6 +278,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_cvtepi32_epi8 LOWBIT_CALL(mm512_cvtepi32_epi8)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps LOWBIT_CALL(mm512_cvtepi32_ps)
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32 LOWBIT_CALL(mm512_cvtepu8_epi32)
 #undef _mm512_cvtepi8_epi32
 #define _mm512_cvtepi8_epi32 LOWBIT_CALL(mm512_cvtepi8_epi32)
 #undef _mm512_cvtepu16_epi32
@@ -277,6 +292,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_extractf32x8_ps LOWBIT_CALL(mm512_extractf32x8_ps)
 #undef _mm512_fmadd_ps
 #define _mm512_fmadd_ps LOWBIT_CALL(mm512_fmadd_ps)
+#undef _mm512_i32gather_ps
+#define _mm512_i32gather_ps LOWBIT_CALL(mm512_i32gather_ps)
 #undef _mm512_loadu_ps
 #define _mm512_loadu_ps LOWBIT_CALL(mm512_loadu_ps)
 #undef _mm512_loadu_si512
