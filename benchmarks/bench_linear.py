@@ -5,8 +5,8 @@
 All run in one process and take turns; every result is checked first against double precision.
 Rivals that are not installed are left out. Reported for each: milliseconds as the median of the
 rounds, GB/s of weights read, GFLOP/s, and how many times as long as the fastest of lowbit it takes;
-with the limits of this machine (reading this many bytes, fp32 multiply-adds, multiply-adds of
-16-bit pairs) measured in the same run. `--rotate 1` multiplies by one matrix after another, a
+with the limits of this machine (reading this many bytes, multiply-adds of fp32 and of integers in
+16 and 8 bits) measured in the same run. `--rotate 1` multiplies by one matrix after another, a
 gigabyte of them, so that weights come from memory and not from a cache.
 """
 
@@ -113,6 +113,7 @@ def measure_limits(nbytes: int) -> dict[str, float]:
         "read GB/s": round(_core.measure_read(data) / 1e9, 1),
         "fp32 GFLOP/s": round(_core.measure_fma() / 1e9),
         "int16 GOP/s": round(_core.measure_pairs() / 1e9),
+        "int8 GOP/s": round(_core.measure_bytes() / 1e9),
     }
 
 

@@ -46,7 +46,8 @@ def lowbit_layers(
         return dx
 
     mixed = np.stack([rivals.forward(x[[i]], values, adapters[j])[0] for i, j in enumerate(of_row)])
-    name, limit = f"lowbit {format}, {compute}", 1e-5 if compute == "fp32" else 1e-2
+    name = f"lowbit {format}, {compute}"
+    limit = {"fp32": 1e-5, "auto": 1e-2, "int8": 3e-2}[compute]
     return [
         Subject(
             f"{name}: base",
@@ -111,7 +112,7 @@ def main() -> None:
         found += of_rivals(lambda one=one: rivals.bitsandbytes_layers(*one))
         mixed = (x, w, adapters, of_row, threads)
         found += of_rivals(lambda mixed=mixed: rivals.peft_batch(*mixed))
-        for kind in (("fp32", "fp32"), ("nf4", "fp32"), ("nf4", "auto")):
+        for kind in (("fp32", "fp32"), ("nf4", "fp32"), ("nf4", "auto"), ("nf4", "int8")):
             found += lowbit_layers(x, w, dy, adapters, of_row, kind)
         take_turns(found, options.rounds)
         base: dict[str, float] = {}

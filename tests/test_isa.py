@@ -59,7 +59,7 @@ def weights(rng: np.random.Generator, rows: int, cols: int) -> Iterator[object]:
 def probed(rng: np.random.Generator) -> Iterator[Arrays]:
     """Rates differ; that they are rates at all is what can be compared."""
     rates = [_core.measure_read(np.ones(1 << 16, np.uint8)), _core.measure_fma()]
-    rates += [_core.measure_pairs()]
+    rates += [_core.measure_pairs(), _core.measure_bytes()]
     yield [np.array([1e6 < rate < 1e15 for rate in rates], np.float32)]
 
 

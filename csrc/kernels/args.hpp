@@ -11,14 +11,14 @@
 namespace lowbit {
 
 // What a probe drives to its limit.
-enum class Limit : int { read, fma, pairs };
+enum class Limit : int { read, fma, pairs, bytes };
 
 // Reads `bytes`, or multiplies `repeats` times in every register of a tile.
 struct ProbeArgs {
   Limit limit;
   const uint8_t* data;  // at least kProbeStep bytes
   int64_t bytes;        // read: a multiple of kProbeStep
-  int64_t repeats;      // fma, pairs
+  int64_t repeats;      // fma, pairs, bytes
   float* result;        // one float that depends on everything
 };
 

@@ -1,4 +1,6 @@
 // Loops that do one thing as fast as the processor can: the ceilings of other kernels.
+#include <cstring>
+
 #include "kernels/args.hpp"
 #include "simd/simd.hpp"
 
@@ -17,25 +19,25 @@ float read(const ProbeArgs& a) {
   return reduce_add(to_float(sum[0] + sum[1] + sum[2] + sum[3]));
 }
 
-// Multiply-adds of floats, or of pairs of 16-bit integers, into as many registers as a tile has.
-// Operands come from memory, in the first-level cache, so that nothing can be computed beforehand.
-template <bool integers>
-float multiply(const ProbeArgs& a) {
-  F32 sum[kTileSums];
-  I32 total[kTileSums];
-  for (int i = 0; i < kTileSums; ++i) sum[i] = zero(), total[i] = set1i(0);
+// Multiply-adds into as many registers as a tile has. The operand comes from memory, in the
+// first-level cache, so that nothing can be computed beforehand; sums begin apart, so that none is
+// computed for another.
+template <class Sum, class Add>
+float multiply(const ProbeArgs& a, Add add) {
+  Sum sum[kTileSums];
+  for (int i = 0; i < kTileSums; ++i) sum[i] = add(Sum{}, set1i(i));
   for (int64_t n = 0; n < a.repeats; ++n) {
     const I32 x = load_i32(a.data + n % (kProbeStep / 64) * 64);
 #pragma GCC unroll 32
-    for (int i = 0; i < kTileSums; ++i) {
-      if constexpr (integers)
-        total[i] = add_pair_products(total[i], x, total[i]);  // no two the same
-      else
-        sum[i] = fma(from_bits(x), from_bits(x), sum[i]);
-    }
+    for (int i = 0; i < kTileSums; ++i) sum[i] = add(sum[i], x);
   }
-  for (int i = 1; i < kTileSums; ++i) sum[0] = sum[0] + sum[i], total[0] = total[0] + total[i];
-  return reduce_add(sum[0] + to_float(total[0]));
+  float total = 0;
+  for (const Sum& s : sum) {
+    float lanes[kLanes];
+    std::memcpy(lanes, &s, sizeof lanes);
+    total += lanes[0];
+  }
+  return total;
 }
 
 }  // namespace
@@ -43,8 +45,17 @@ float multiply(const ProbeArgs& a) {
 void probe(const ProbeArgs& a) noexcept {
   switch (a.limit) {
     case Limit::read: *a.result = read(a); break;
-    case Limit::fma: *a.result = multiply<false>(a); break;
-    case Limit::pairs: *a.result = multiply<true>(a); break;
+    case Limit::fma:
+      *a.result = multiply<F32>(
+          a, [](F32 sum, I32 x) { return fma(from_bits(x), from_bits(x), sum); });
+      break;
+    case Limit::pairs:
+      *a.result = multiply<I32>(a, [](I32 sum, I32 x) { return add_pair_products(sum, x, x); });
+      break;
+    case Limit::bytes:
+      *a.result = multiply<I32>(
+          a, [](I32 sum, I32 x) { return add_products(sum, signed_bytes(x), x); });
+      break;
   }
 }
 

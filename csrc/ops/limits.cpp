@@ -58,5 +58,6 @@ double measure_read(VectorView<const uint8_t> data) {
 
 double measure_fma() { return measure_multiply(Limit::fma, 2); }
 double measure_pairs() { return measure_multiply(Limit::pairs, 4); }
+double measure_bytes() { return measure_multiply(Limit::bytes, 8); }
 
 }  // namespace lowbit::ops

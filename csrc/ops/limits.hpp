@@ -10,5 +10,6 @@ namespace lowbit::ops {
 double measure_read(VectorView<const uint8_t> data);  // bytes a second, all threads, each its share
 double measure_fma();    // float operations a second: two for each multiply-add
 double measure_pairs();  // the same for pairs of 16-bit integers that are summed in 32 bits
+double measure_bytes();  // the same for four signed bytes
 
 }  // namespace lowbit::ops
