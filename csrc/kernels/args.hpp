@@ -151,6 +151,13 @@ struct MatmulArgs {
   float* scratch;  // matmul_scratch(...) floats, or that of the kernel
 };
 
+// Columns from which few rows are multiplied with dense weights as they lie, a dot product each.
+constexpr int64_t kShortestDot = 64;
+
+inline int64_t matmul_few_scratch(int64_t second_depth) {
+  return 16 * round_up(second_depth > kShortestDot ? second_depth : kShortestDot, 16);
+}
+
 inline int64_t matmul_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulDepth + round_up(second_depth, 16));
 }

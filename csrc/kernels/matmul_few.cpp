@@ -134,12 +134,28 @@ void multiply_dense(const MatmulArgs& a, int64_t row, int64_t panel) {
   finish_sums(a, row, panel, sums);
 }
 
+// Rows too short for a dot product, such as an adapter's B has: their panel is read as it is for
+// many rows. a.scratch has room for it.
+template <int rows>
+void multiply_short(const MatmulArgs& a, int64_t row, int64_t panel) {
+  const MatrixView<const float>& x = a.first.x;
+  Sums<rows> sums = start_sums<rows>(a, row, panel);
+  read_panel(a.first.weight, panel, 0, x.cols, a.scratch);
+  for (int64_t k = 0; k < x.cols; ++k)
+    sums.add(x.row(row) + k, x.stride, load(a.scratch + k * kLanes));
+  read_low_rank(a, panel);
+  finish_sums(a, row, panel, sums);
+}
+
 // `count` rows of one panel, 1 to `rows`.
 template <class Dense, int rows>
 void multiply_dense_rows(const MatmulArgs& a, int64_t row, int64_t count, int64_t panel) {
   if constexpr (rows > 1)
     if (count < rows) return multiply_dense_rows<Dense, rows - 1>(a, row, count, panel);
-  multiply_dense<Dense, rows>(a, row, panel);
+  if (a.first.x.cols < kShortestDot)
+    multiply_short<rows>(a, row, panel);
+  else
+    multiply_dense<Dense, rows>(a, row, panel);
 }
 
 template <class Dense>

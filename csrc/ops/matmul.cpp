@@ -18,9 +18,6 @@ constexpr int64_t kManyRows = 32;
 // panel that all of them use is as fast on AVX2, and nearly so on AVX-512.
 constexpr int64_t kFewRows = 8;
 
-// Columns from which a row of dense weights is multiplied as it lies.
-constexpr int64_t kShortestDot = 64;
-
 // Columns of x that share a scale in int8: the weight's group, within these bounds. With fewer,
 // scaling would take a good part of a product.
 constexpr int64_t kLeastInt8Block = 128, kMostInt8Block = 256;
@@ -97,7 +94,7 @@ void run_few(const MatmulArgs& args, Kernel kernel) {
   const int64_t grain = round_up(ceil_div(65536, each), kMatmulPanels);
   parallel_for(panels, grain, [&](int64_t begin, int64_t end) {
     MatmulArgs task = args;
-    task.scratch = scratch<float>(16 * std::max<int64_t>(1, args.second.x.cols));
+    task.scratch = scratch<float>(matmul_few_scratch(args.second.x.cols));
     task.row_begin = 0, task.row_end = args.y.rows;
     task.panel_begin = begin, task.panel_end = end;
     kernel(task);
@@ -116,11 +113,7 @@ void multiply_int8(const MatmulArgs& args) {
     run(args, 16, most_rows, 16 * rank, table.matmul_int8);
 }
 
-// Dense rows that are short go through panels: the end of a sum would take longer than the sum.
-bool takes_few(const MatmulArgs& args) {
-  if (args.y.rows > kFewRows || args.transposed) return false;
-  return format_info(args.first.weight.format).packed || args.first.x.cols >= kShortestDot;
-}
+bool takes_few(const MatmulArgs& args) { return args.y.rows <= kFewRows && !args.transposed; }
 
 }  // namespace
 

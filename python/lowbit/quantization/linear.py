@@ -53,10 +53,11 @@ def linear(
         "fp32": products and sums in float32 with the exact stored weights. "int16": both sides of
         each product as 16-bit integers with scales of their own for every row and 384 columns;
         results are off by about 2**-12 of their usual size. "int8": x as 8-bit integers with a
-        scale for 128 to 256 columns, times a packed weight's codes; the fastest, results are off
-        by about 1 % of their usual size; gradients take "int16". "bf16": both sides rounded to
-        bfloat16, results are off by about 2**-8; needs a processor with bf16 tiles. "auto": with 32 rows and more, "bf16" where such tiles exist, else "int16" where the
-        processor is faster at it and the weight is not float32; "fp32" otherwise.
+        scale for 128 to 256 columns, times a packed weight's codes; the fastest, results are off by
+        about 1 % of their usual size; gradients take "int16". "bf16": both sides rounded to
+        bfloat16, results are off by about 2**-8; needs a processor with bf16 tiles. "auto": with 32
+        rows and more, "bf16" where such tiles exist, else "int16" where the processor is faster at
+        it and the weight is not float32; "fp32" otherwise.
 
     Returns
     -------
