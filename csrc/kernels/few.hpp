@@ -14,7 +14,7 @@ template <int rows>
 constexpr int kPanels = kMostRows == 1 || rows > 3 ? 1 : rows > 1 ? 2 : 4;
 // Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
 // at every page.
-constexpr int64_t kAhead = 2048;
+constexpr int64_t kAhead = 1024;
 
 template <int rows>
 struct Sums {
