@@ -32,6 +32,7 @@ from lowbit import _core
 FAMILIES = {
     "gpt2": "gpt2/tokenizer.json",
     "cl100k": "cl100k/cl100k_base.tiktoken",
+    "dolma2": "dolma2/tokenizer.json",  # cl100k's vocabulary, for those that read no .tiktoken
     "llama2": "llama2/tokenizer.json",
     "bert": "bert-base-uncased/tokenizer.json",
     "xlnet": "xlnet/tokenizer.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import pickle
 import random
@@ -16,7 +17,7 @@ from lowbit.files import tokenizer_json
 from lowbit.files.json_numbers import read_float
 from lowbit.files.untrusted import parse_json
 from lowbit.tokenizers.alphabet import byte_level_text
-from lowbit.tokenizers.spec import Bpe, TokenizerSpec, Unigram
+from lowbit.tokenizers.spec import AddedToken, Bpe, Slot, TokenizerSpec, Unigram
 from lowbit.tokenizers.vocabulary import Merges, Pieces, Vocabulary
 
 WORDS = ["a", " ", "\u0120", "ab", '"', "\\", "/\b\f\n\r\t", "\u4e2d", "\U0001f600", "\x7f", ""]
@@ -242,9 +243,16 @@ def test_damaged_pickles_raise():
 
 
 def test_templates_may_use_ids_of_added_tokens_only_or_of_the_vocabulary():
-    from lowbit.tokenizers.spec import AddedToken, Slot
-
     model = Bpe({"a": 0}, [])
     TokenizerSpec(model, added=(AddedToken("x", 9),), single=(Slot("", (9, 0)), Slot("A")))
     with pytest.raises(ValueError, match="the template uses id 7"):
         TokenizerSpec(model, single=(Slot("", (7,)), Slot("A")))
+
+
+def test_ids_of_tokens_are_those_of_added_ones_first():
+    spec = Tokenizer.train(["low bit"], model="word", special_tokens=["[UNK]"]).spec
+    again = AddedToken("bit", 9), AddedToken("rank", spec.model.vocabulary["low"])
+    tok = Tokenizer(dataclasses.replace(spec, added=(*spec.added, *again)))
+    assert [tok.token_to_id(t) for t in ("[UNK]", "bit", "rank")] == [0, 9, again[1].id]
+    assert tok.token_to_id("low") is None  # its id has another text now
+    assert tok.token_to_id("\ud800") is None and tok.token_to_id("none") is None

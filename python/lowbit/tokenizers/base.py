@@ -55,8 +55,12 @@ class TokenizerBase:
         return self._spec.tokens_by_id() | self._normalized
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {token: id for id, token in self._spec.tokens_by_id().items()}
+    def _added_ids(self) -> dict[str, int]:
+        return {token.content: token.id for token in self._spec.added}
+
+    @cached_property
+    def _numbers_of_added(self) -> frozenset[int]:
+        return frozenset(self._added_ids.values())
 
     @cached_property
     def _normalized(self) -> dict[int, str]:
@@ -100,8 +104,11 @@ class TokenizerBase:
         return DecodeStream(self, skip_special_tokens)
 
     def token_to_id(self, token: str) -> int | None:
-        """Id of a token, or None."""
-        return self._ids.get(token)
+        """Id of a token, or None; of an added token before one of the vocabulary."""
+        if token in self._added_ids:
+            return self._added_ids[token]
+        id = self._spec.table.find(token)
+        return None if id in self._numbers_of_added else id
 
     def id_to_token(self, id: int) -> str | None:
         """Token of an id, or None."""
@@ -117,7 +124,7 @@ class TokenizerBase:
         """Id that fills up shorter texts; 0 where the tokenizer has no padding token."""
         if self._spec.padding is not None:
             return self._spec.padding.pad_id
-        return self._ids.get(self._spec.pad_token or "[PAD]", 0)
+        return self.token_to_id(self._spec.pad_token or "[PAD]") or 0
 
     @property
     def spec(self) -> TokenizerSpec:

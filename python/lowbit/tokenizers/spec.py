@@ -225,10 +225,15 @@ class TokenizerSpec:
                 f"Tokenizer: truncation to {self.truncation.max_length} tokens is no length"
             )
 
+    @property
+    def table(self) -> Any:
+        """The model's tokens, a `_core.TokenTable`."""
+        model = self.model
+        return (model.pieces if isinstance(model, Unigram) else model.vocabulary).table
+
     def tokens_by_id(self) -> dict[int, str]:
         """Text of every token, the added ones included."""
-        of = self.model.pieces if isinstance(self.model, Unigram) else self.model.vocabulary
-        table = dict(zip(of.table.ids().tolist(), of.table.texts(), strict=True))
+        table = dict(zip(self.table.ids().tolist(), self.table.texts(), strict=True))
         table.update({token.id: token.content for token in self.added})
         return table
 
