@@ -1,10 +1,15 @@
 #include "tokenizers/added_tokens.hpp"
 
+#include <utility>
+
 #include "core/error.hpp"
 #include "tokenizers/unicode.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
+
+constexpr size_t kSearched = 4;    // bytes that are searched for one by one
+constexpr size_t kStretch = 1024;  // of the text
 
 uint32_t point_before(std::string_view text, size_t end) {
   size_t at = end - 1;
@@ -23,13 +28,22 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   for (size_t i = 0; i < tokens_.size(); ++i) {
     check(!tokens_[i].content.empty(), "Tokenizer: an added token is empty");
     trie_.insert(tokens_[i].content, static_cast<int32_t>(i));
-    starts_[static_cast<uint8_t>(tokens_[i].content[0])] = true;
-    one_start_ &= tokens_[i].content[0] == tokens_[0].content[0];
+    const char first = tokens_[i].content[0];
+    if (!std::exchange(starts_[static_cast<uint8_t>(first)], true)) start_bytes_ += first;
   }
 }
 
 size_t AddedTokens::next_start(std::string_view text, size_t at) const {
-  if (one_start_) return std::min(text.find(tokens_[0].content[0], at), text.size());
+  if (start_bytes_.size() == 1) return std::min(text.find(start_bytes_[0], at), text.size());
+  // Stretch by stretch, so that a frequent byte does not make the search for a rare one go on to
+  // the end of the text again and again.
+  while (start_bytes_.size() <= kSearched && at < text.size()) {
+    const std::string_view stretch = text.substr(at, kStretch);
+    size_t found = stretch.size();
+    for (const char byte : start_bytes_) found = std::min(found, stretch.find(byte));
+    at += found;
+    if (found < stretch.size()) return at;
+  }
   while (at < text.size() && !starts_[static_cast<uint8_t>(text[at])]) ++at;
   return at;
 }

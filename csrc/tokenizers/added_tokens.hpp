@@ -53,7 +53,7 @@ class AddedTokens {
   std::vector<AddedToken> tokens_;
   Trie trie_;                       // content -> index in tokens_
   std::array<bool, 256> starts_{};  // bytes that begin a token
-  bool one_start_ = true;           // all begin with the same, as is usual
+  std::string start_bytes_;         // the same as a list: mostly one or two
 };
 
 }  // namespace lowbit::tokenizers

@@ -82,7 +82,7 @@ class Split final : public Step {
   void apply(Text& text) const override {
     std::vector<Span>& out = text.spare_pieces;
     out.clear();
-    if (text.pieces.size() == 1 && behavior_ == Behavior::isolated && covers(text, out)) {
+    if (text.pieces.size() == 1 && keeps_matches() && covers(text, out)) {
       text.pieces.swap(out);
       return;
     }
@@ -102,6 +102,10 @@ class Split final : public Step {
   }
 
  private:
+  // Whether matches are pieces as they stand.
+  bool keeps_matches() const {
+    return behavior_ == Behavior::isolated || (behavior_ == Behavior::removed && invert_);
+  }
   // Most patterns match everything, so that their matches are the pieces.
   bool covers(const Text& text, std::vector<Span>& out) const {
     const Span whole = text.pieces[0];
