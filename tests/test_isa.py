@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from lowbit import _core
+from lowbit import Tokenizer, _core
 from lowbit.tokenizers.patterns import PATTERNS
 from products import weight_of
 from split_words import word_splitter
@@ -211,6 +211,16 @@ def classified(rng: np.random.Generator) -> Iterator[Arrays]:
         text = "".join(map(chr, rng.permutation(points)))
         yield [np.array([len(word) for word in tokenizer.split(text)])]
         yield list(tokenizer.encode_batch([text], [], [], 1 << 40, False, False, 1))
+
+
+@case("list_bits")
+def listed(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Words of BERT, which begin and end at places of their own."""
+    tokenizer = Tokenizer.train(["a b"], model="wordpiece", vocab_size=300)._kernel
+    for size in (1, 64, 129, 3000):
+        for letters in ("ab", "a ", "a, ", "a b c d e f g."):
+            text = "".join(rng.choice(list(letters), size))
+            yield list(tokenizer.encode_batch([text], [], [], 1 << 40, False, False, 1))
 
 
 @pytest.fixture

@@ -14,4 +14,7 @@ struct ByteMasks {
   uint64_t high;  // bytes of code points beyond ASCII
 };
 
+// Places of set bits are listed so many at a time, so that as many behind the last may be written.
+constexpr int64_t kMorePlaces = 16;
+
 }  // namespace lowbit

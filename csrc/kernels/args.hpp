@@ -191,4 +191,13 @@ struct ClassifyArgs {
   ByteMasks* masks;  // [blocks]
 };
 
+// Lists the set bits of masks, bit 0 of the first being `base`.
+struct ListBitsArgs {
+  const uint64_t* masks;
+  int64_t blocks;
+  uint32_t base;
+  uint32_t* places;  // [64 * blocks + kMorePlaces]
+  int64_t* count;
+};
+
 }  // namespace lowbit

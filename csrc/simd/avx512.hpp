@@ -179,6 +179,19 @@ inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
   return _mm512_cmple_epu8_mask(_mm512_sub_epi8(v.v, bytes(first)), bytes(last - first));
 }
 
+inline int64_t list_bits(uint64_t bits, uint32_t base, uint32_t* places) {
+  static constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const __m512i lanes = _mm512_loadu_si512(kLane);
+  int64_t count = 0;
+  for (uint32_t i = 0; i < 64; i += 16) {
+    const auto sixteen = static_cast<__mmask16>(bits >> i);
+    const __m512i all = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(base + i)));
+    _mm512_storeu_si512(places + count, _mm512_maskz_compress_epi32(sixteen, all));
+    count += __builtin_popcount(sixteen);
+  }
+  return count;
+}
+
 inline float reduce_add(F32 v) {
   const __m256 eight =
       _mm256_add_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));

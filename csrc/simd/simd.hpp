@@ -42,6 +42,8 @@
 //                                 the rows' I32, after half as many calls at most
 //   load_bytes64(p)               Bytes64: 64 bytes without sign
 //   in_range(b, first, last)      bit i of the uint64_t: whether byte i is in first..last
+//   list_bits(bits, base, p)      writes base + i for every set bit i of the uint64_t in order and
+//                                 returns how many; up to 16 places behind are written, too
 //   reduce_add(v) reduce_max(v)
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators
@@ -59,6 +61,9 @@
 #include "simd/scalar.hpp"
 #endif
 
+#if !LOWBIT_ISA_avx512 && !LOWBIT_ISA_amx
+#include "simd/list_bits.hpp"
+#endif
 #if LOWBIT_ISA_neon_i8mm
 #include "simd/row_pairs_i8mm.hpp"
 #else

@@ -182,39 +182,56 @@ size_t RawWords::count_text(std::string_view text, WordCache& cache) const {
 }
 
 std::span<const Span> RawCutter::next() {
-  if (begun_ > ended_) spans_[0].begin = spans_[ended_].begin;
+  if (begun_ > ended_) begins_[0] = begins_[ended_];
   begun_ -= ended_;
   ended_ = 0;
   while (ended_ == 0 && at_ < text_.size()) {
     cut_chunk();
     if (at_ == text_.size() && begun_ > ended_)
-      spans_[ended_++].end = static_cast<uint32_t>(text_.size());
+      ends_[ended_++] = static_cast<uint32_t>(text_.size());
   }
+  for (size_t i = 0; i < ended_; ++i) spans_[i] = {begins_[i], ends_[i]};
   return {spans_, ended_};
 }
 
 void RawCutter::cut_chunk() {
   const auto classify = ops::kernels().classify;
   ByteMasks masks[kChunk];
+  Borders borders[kChunk];
   const size_t left = text_.size() - at_;
   if (left < kMaskBytes) {
     uint8_t padded[kMaskBytes];
     std::memset(padded, ' ', sizeof(padded));
     std::memcpy(padded, text_.data() + at_, left);
     classify({padded, 1, masks});
-    cut_block(masks[0], at_);
+    borders[0] = cut_block(masks[0], at_);
+    list(borders, 1);
     at_ = text_.size();
     return;
   }
   const size_t blocks = std::min(kChunk, left / kMaskBytes);
   classify({reinterpret_cast<const uint8_t*>(text_.data()) + at_, static_cast<int64_t>(blocks),
             masks});
-  for (size_t i = 0; i < blocks; ++i, at_ += kMaskBytes) cut_block(masks[i], at_);
+  for (size_t i = 0; i < blocks; ++i) borders[i] = cut_block(masks[i], at_ + i * kMaskBytes);
+  list(borders, blocks);
+  at_ += blocks * kMaskBytes;
 }
 
-// Begins and ends are counted apart, as a word may begin in one block and end in another; too many
-// are stored, those that do not count to be overwritten.
-void RawCutter::cut_block(const ByteMasks& masks, size_t begin) {
+void RawCutter::list(const Borders* blocks, size_t count) {
+  const auto list_bits = ops::kernels().list_bits;
+  const auto add = [&](uint64_t Borders::* side, uint32_t* places, size_t& total) {
+    uint64_t masks[kChunk];
+    for (size_t i = 0; i < count; ++i) masks[i] = blocks[i].*side;
+    int64_t found;
+    list_bits({masks, static_cast<int64_t>(count), static_cast<uint32_t>(at_), places + total,
+               &found});
+    total += static_cast<size_t>(found);
+  };
+  add(&Borders::begins, begins_, begun_);
+  add(&Borders::ends, ends_, ended_);
+}
+
+RawCutter::Borders RawCutter::cut_block(const ByteMasks& masks, size_t begin) {
   const bool marks = words_.cut_ == RawCut::punctuation;
   uint64_t part = marks ? masks.letters | masks.digits | masks.high : ~masks.whites, mark = 0;
   for (uint64_t open = ~(part | masks.spaces); open != 0; open &= open - 1) {
@@ -227,20 +244,11 @@ void RawCutter::cut_block(const ByteMasks& masks, size_t begin) {
   }
   if (!marks && (masks.high != 0 || high_at(begin - 1) || high_at(begin + kMaskBytes))) [[unlikely]]
     part |= joined(~part, begin);
-  uint64_t begins = (part & ~(part << 1 | in_word_)) | mark;
-  uint64_t ends = (~part & (part << 1 | in_word_)) | mark << 1 | behind_mark_;
+  const Borders found{(part & ~(part << 1 | in_word_)) | mark,
+                      (~part & (part << 1 | in_word_)) | mark << 1 | behind_mark_};
   in_word_ = part >> 63;
   behind_mark_ = mark >> 63;
-  const auto store = [&](uint64_t bits, size_t& count, uint32_t Span::* side) {
-    const auto found = static_cast<size_t>(std::popcount(bits));
-    for (size_t i = count; i < count + found; i += 8)
-      for (size_t j = 0; j < 8; ++j, bits &= bits - 1)
-        spans_[i + j].*side = static_cast<uint32_t>(begin) +
-                              static_cast<uint32_t>(std::countr_zero(bits));
-    count += found;
-  };
-  store(begins, begun_, &Span::begin);
-  store(ends, ended_, &Span::end);
+  return found;
 }
 
 // White space that may be in one cluster with a character beside it.

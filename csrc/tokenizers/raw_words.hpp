@@ -73,16 +73,23 @@ class RawCutter {
   static constexpr size_t kChunk = 16;  // blocks of kMaskBytes
 
   void cut_chunk();
-  void cut_block(const ByteMasks& masks, size_t begin);
+  struct Borders {
+    uint64_t begins, ends;
+  };
+  Borders cut_block(const ByteMasks& masks, size_t begin);
+  void list(const Borders* blocks, size_t count);
   uint64_t joined(uint64_t gaps, size_t begin) const;
   bool high_at(size_t at) const { return at < text_.size() && (text_[at] & 0x80) != 0; }
 
   const RawWords& words_;
   const std::string_view text_;
   size_t at_ = 0;
-  size_t begun_ = 0, ended_ = 0;  // words in spans_
   uint64_t in_word_ = 0, behind_mark_ = 0;  // what the byte before the block is: 1 or 0
-  Span spans_[kChunk * kMaskBytes + 10];
+  // Begins and ends are counted apart, as a word may begin in one chunk and end in another.
+  static constexpr size_t kMost = kChunk * kMaskBytes + kMorePlaces + 1;
+  size_t begun_ = 0, ended_ = 0;
+  uint32_t begins_[kMost], ends_[kMost];
+  Span spans_[kMost];
 };
 
 }  // namespace lowbit::tokenizers

@@ -153,6 +153,15 @@ class WordLoop {
   using Entry = WordCache::Entry;
 
   void prepare(std::span<const Span> words) {
+    // Words come in order, so that the last one tells how far may be read.
+    if (words.back().begin + 16 <= text_.size()) [[likely]]
+      prepare<true>(words);
+    else
+      prepare<false>(words);
+  }
+
+  template <bool padded>
+  void prepare(std::span<const Span> words) {
     const std::string_view text = text_;
     WordCache::Line* lines = cache_.lines_.get();
     const int shift = cache_.line_shift_;
@@ -162,15 +171,15 @@ class WordLoop {
       if (length > WordKey::kMaxBytes) [[unlikely]] {
         const uint64_t hash = hash_bytes(text.substr(begin, length));
         keys_[i] = {hash, kLong};
-        entries_[i] = lines->entries;
+        lines_[i] = lines;
         __builtin_prefetch(&cache_.slot_of(hash));
         continue;
       }
-      const WordKey key = begin + 16 <= text.size() ? key_of_padded(text.data() + begin, length)
-                                                    : key_of(text.substr(begin, length));
+      const WordKey key = padded ? key_of_padded(text.data() + begin, length)
+                                 : key_of(text.substr(begin, length));
       keys_[i] = key;
-      entries_[i] = lines[key.hash() >> shift].entries;
-      __builtin_prefetch(entries_[i]);
+      lines_[i] = lines + (key.hash() >> shift);
+      __builtin_prefetch(lines_[i]);
     }
   }
 
@@ -178,8 +187,9 @@ class WordLoop {
     int32_t* out = room();
     size_t total = 0, count = 0;
     for (size_t i = 0; i < words.size(); ++i) {
-      const Entry* entry = entries_[i];
-      entry += entry->difference(keys_[i]) != 0;
+      // Two words of one line that begin with the same eight bytes are found on the long way.
+      const Entry* entry = lines_[i]->entries;
+      entry += entry->low != keys_[i].low;
       const uint64_t high = entry->high;
       if (entry->difference(keys_[i]) == 0 && entry->count() != WordCache::kPooled) [[likely]] {
         // All four are copied: faster than as many as there are.
@@ -191,7 +201,7 @@ class WordLoop {
       advance(count);
       count = 0;
       total += append(keys_[i].high == kLong ? find_long(words[i], keys_[i].low)
-                                             : find(words[i], keys_[i], *entry));
+                                             : find(words[i], keys_[i], *lines_[i]));
       out = room();
     }
     advance(count);
@@ -217,8 +227,8 @@ class WordLoop {
   }
 
   [[gnu::noinline]] std::span<const int32_t> find(Span word, const WordKey& key,
-                                                  const Entry& entry) {
-    if (entry.difference(key) == 0) return ids_of(entry);
+                                                  const WordCache::Line& line) {
+    if (const Entry* entry = line.find(key)) return ids_of(*entry);
     if (const Entry* beside = cache_.fetch(key)) return ids_of(*beside);
     if (spell(text_.substr(word.begin, word.end - word.begin))) cache_.keep(key, cache_.ids_);
     return cache_.ids_;
@@ -249,7 +259,7 @@ class WordLoop {
   std::string_view text_;
   IdBuffer* ids_;
   WordKey keys_[kBatch];
-  const Entry* entries_[kBatch];
+  const WordCache::Line* lines_[kBatch];
 };
 
 namespace {

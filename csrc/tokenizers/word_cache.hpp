@@ -47,6 +47,12 @@ class WordCache {
   // The later word comes first. What has no room is in the line beside it.
   struct alignas(64) Line {
     Entry entries[2];
+
+    const Entry* find(const WordKey& key) const {
+      for (const Entry& entry : entries)
+        if (entry.difference(key) == 0) return &entry;
+      return nullptr;
+    }
   };
   struct LongEntry {
     uint64_t hash = 0;

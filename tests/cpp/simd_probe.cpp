@@ -1,5 +1,8 @@
 // Every function of the simd contract on the same inputs, written out as bytes. Compiled once per
 // instruction set, like a kernel; test_kernels.cpp compares the bytes.
+#include <cstring>
+
+#include "core/byte_masks.hpp"
 #include "simd/math.hpp"
 #include "simd_probe.hpp"
 
@@ -99,6 +102,13 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
                        in_range(read, 60, 70), in_range(read, 100, 200), in_range(read, 0, 255),
                        in_range(read, 255, 255), in_range(read, 1, 254)};
   w.add(load_i32(masks));
+  uint32_t places[64 + kMorePlaces];
+  for (const uint64_t bits : masks) {
+    std::memset(places, 0, sizeof places);
+    const int64_t count = list_bits(bits, 1000, places);
+    for (int64_t i = count; i < 64; ++i) places[i] = static_cast<uint32_t>(count);
+    for (int64_t i = 0; i < 64; i += kLanes) w.add(load_i32(places + i));
+  }
 }
 
 // Arithmetic, for inputs that give no NaN: which NaN comes out is the processor's business.

@@ -118,6 +118,13 @@ LOWBIT_EMULATED __m512i mm512_add_epi32(__m512i a, __m512i b) {
 LOWBIT_EMULATED __m512i mm512_sub_epi32(__m512i a, __m512i b) {
   return (__m512i)((UInt32x16)a - (UInt32x16)b);
 }
+LOWBIT_EMULATED __m512i mm512_maskz_compress_epi32(__mmask16 mask, __m512i a) {
+  const Words in{a};
+  Words out{};
+  for (int i = 0, count = 0; i < 16; ++i)
+    if (mask >> i & 1) out.lane[count++] = in.lane[i];
+  return out.whole;
+}
 LOWBIT_EMULATED __m512i mm512_and_si512(__m512i a, __m512i b) { return a & b; }
 LOWBIT_EMULATED __m512i mm512_or_si512(__m512i a, __m512i b) { return a | b; }
 LOWBIT_EMULATED __m512i mm512_slli_epi32(__m512i a, int n) {
@@ -247,6 +254,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_castps_si512 LOWBIT_CALL(mm512_castps_si512)
 #undef _mm512_castsi512_ps
 #define _mm512_castsi512_ps LOWBIT_CALL(mm512_castsi512_ps)
+#undef _mm512_maskz_compress_epi32
+#define _mm512_maskz_compress_epi32 LOWBIT_CALL(mm512_maskz_compress_epi32)
 #undef _mm512_sub_epi8
 #define _mm512_sub_epi8 LOWBIT_CALL(mm512_sub_epi8)
 #undef _mm512_cmple_epu8_mask

@@ -1,9 +1,9 @@
 // Words that follow each other without gaps, on their way into a vector.
 #pragma once
 
-#include <bit>
 #include <vector>
 
+#include "ops/dispatch.hpp"
 #include "tokenizers/pattern.hpp"
 
 namespace lowbit::tokenizers {
@@ -12,39 +12,35 @@ namespace lowbit::tokenizers {
 template <size_t capacity>
 class WordBuffer {
  public:
-  explicit WordBuffer(std::vector<Span>& words) : words_(words) { spans_[0].begin = 0; }
+  explicit WordBuffer(std::vector<Span>& words) : words_(words) { borders_[0] = 0; }
 
   // Where the word starts whose end is not known yet.
-  size_t open() const { return spans_[count_].begin; }
+  size_t open() const { return borders_[count_]; }
 
-  void end_at(size_t end) { store(count_++, end); }
+  void end_at(size_t end) { borders_[++count_] = static_cast<uint32_t>(end); }
 
-  // The open word and others end at the set bits, bit 0 being `begin`. Ends are stored eight at a
-  // time, those too many to be overwritten, because how many there are is hard to predict.
+  // The open word and others end at the set bits, bit 0 being `begin`.
   void end_at_bits(uint64_t bits, size_t begin) {
-    const size_t found = static_cast<size_t>(std::popcount(bits));
-    for (size_t i = count_; i < count_ + found; i += 8) {
-      for (size_t j = 0; j < 8; ++j, bits &= bits - 1)
-        store(i + j, begin + static_cast<size_t>(std::countr_zero(bits)));
-    }
-    count_ += found;
+    int64_t found;
+    list_bits_({&bits, 1, static_cast<uint32_t>(begin), borders_ + count_ + 1, &found});
+    count_ += static_cast<size_t>(found);
   }
 
+  // The end of a word is the beginning of the next one.
   void flush() {
-    words_.insert(words_.end(), spans_, spans_ + count_);
-    spans_[0] = spans_[count_];
+    const size_t size = words_.size();
+    words_.resize(size + count_);
+    Span* const words = words_.data() + size;
+    for (size_t i = 0; i < count_; ++i) words[i] = {borders_[i], borders_[i + 1]};
+    borders_[0] = borders_[count_];
     count_ = 0;
   }
 
  private:
-  // The end of a word is the beginning of the next one.
-  void store(size_t word, size_t end) {
-    spans_[word].end = spans_[word + 1].begin = static_cast<uint32_t>(end);
-  }
-
   std::vector<Span>& words_;
+  const decltype(ops::kernels().list_bits) list_bits_ = ops::kernels().list_bits;
   size_t count_ = 0;
-  Span spans_[capacity + 9];
+  uint32_t borders_[1 + capacity + kMorePlaces];  // the beginning of a word and the ends of all
 };
 
 }  // namespace lowbit::tokenizers
