@@ -95,9 +95,15 @@ void WordCache::keep(const WordKey& key, std::span<const int32_t> ids) {
     entry.ids[0] = static_cast<int32_t>(pool_.size());
     entry.ids[1] = static_cast<int32_t>(ids.size());
     entry.high |= uint64_t{kPooled} << 60;
-    pool_.insert(pool_.end(), ids.begin(), ids.end());
+    pool(ids);
   }
   put(entry);
+}
+
+// Filled up, so that ids may be read four at a time.
+void WordCache::pool(std::span<const int32_t> ids) {
+  pool_.insert(pool_.end(), ids.begin(), ids.end());
+  pool_.resize((pool_.size() + 3) & ~size_t{3});
 }
 
 void WordCache::put_long(const LongEntry& entry) {
@@ -112,7 +118,7 @@ void WordCache::keep_long(std::string_view word, uint64_t hash, std::span<const 
   put_long({hash, static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(word.size()),
             static_cast<uint32_t>(pool_.size()), static_cast<uint32_t>(ids.size())});
   texts_.insert(texts_.end(), word.begin(), word.end());
-  pool_.insert(pool_.end(), ids.begin(), ids.end());
+  pool(ids);
 }
 
 uint64_t ModelCache::new_owner() {
@@ -191,7 +197,8 @@ class WordLoop {
       const Entry* entry = lines_[i]->entries;
       entry += entry->low != keys_[i].low;
       const uint64_t high = entry->high;
-      if (entry->difference(keys_[i]) == 0 && entry->count() != WordCache::kPooled) [[likely]] {
+      const bool found = entry->difference(keys_[i]) == 0;
+      if (found && entry->count() != WordCache::kPooled) [[likely]] {
         // All four are copied: faster than as many as there are.
         if constexpr (!counting) std::memcpy(out + count, entry->ids, sizeof(entry->ids));
         count += high >> 60;
@@ -200,8 +207,11 @@ class WordLoop {
       total += count;
       advance(count);
       count = 0;
-      total += append(keys_[i].high == kLong ? find_long(words[i], keys_[i].low)
-                                             : find(words[i], keys_[i], *lines_[i]));
+      if (found)
+        total += append_pooled(*entry);
+      else
+        total += append(keys_[i].high == kLong ? find_long(words[i], keys_[i].low)
+                                               : find(words[i], keys_[i], *lines_[i]));
       out = room();
     }
     advance(count);
@@ -215,6 +225,16 @@ class WordLoop {
   size_t append(std::span<const int32_t> ids) {
     if constexpr (!counting) ids_->append(ids.data(), ids.size());
     return ids.size();
+  }
+  size_t append_pooled(const Entry& entry) {
+    const auto count = static_cast<size_t>(entry.ids[1]);
+    if constexpr (!counting) {
+      const int32_t* from = cache_.pool_.data() + entry.ids[0];
+      int32_t* to = ids_->room(count + 3);
+      for (size_t i = 0; i < count; i += 4) std::memcpy(to + i, from + i, 4 * sizeof(int32_t));
+      ids_->advance(count);
+    }
+    return count;
   }
 
   // The ids are in the cache's scratch; says whether they are those of the word anywhere.

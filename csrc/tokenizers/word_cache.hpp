@@ -72,6 +72,7 @@ class WordCache {
   void forget();
   void keep(const WordKey& key, std::span<const int32_t> ids);
   void keep_long(std::string_view word, uint64_t hash, std::span<const int32_t> ids);
+  void pool(std::span<const int32_t> ids);
   void put(const Entry& entry);
   void resize(size_t lines);
   void resize_long(size_t slots);
