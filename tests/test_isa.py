@@ -213,6 +213,21 @@ def classified(rng: np.random.Generator) -> Iterator[Arrays]:
         yield list(tokenizer.encode_batch([text], [], [], 1 << 40, False, False, 1))
 
 
+@case("classify_points")
+def classified_points(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Words of texts of a few scripts, whose code points share their first bytes."""
+    scripts = [(0x20, 0x80), (0x400, 0x530), (0x5D0, 0x640), (0x900, 0xA00), (0x3000, 0x3100)]
+    scripts += [(0x4DF0, 0x9FFF), (0xAC00, 0xD7A0), (0x10400, 0x10480), (0x1D7C0, 0x1D800)]
+    for pattern in ("gpt2", "cl100k", "o200k", "qwen2", "kimi-k2"):
+        tokenizer = word_splitter(PATTERNS[pattern])
+        for size in (1, 64, 129, 3000):
+            chosen = rng.integers(0, len(scripts), size // 20 + 1)
+            points = [p for s in chosen for p in rng.integers(*scripts[s], 20)]
+            text = "".join(map(chr, points))
+            yield [np.array([len(word) for word in tokenizer.split(text)])]
+            yield list(tokenizer.encode_batch([text], [], [], 1 << 40, False, False, 1))
+
+
 @case("list_bits")
 def listed(rng: np.random.Generator) -> Iterator[Arrays]:
     """Words of BERT, which begin and end at places of their own."""

@@ -305,6 +305,22 @@ inline uint64_t in_range32(__m256i v, uint8_t first, uint8_t last) {
 inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
   return detail::in_range32(v.lo, first, last) | detail::in_range32(v.hi, first, last) << 32;
 }
+namespace detail {
+inline uint64_t lookup_bits32(uint64_t table, __m256i v) {
+  const auto both = [](uint64_t eight) {
+    return _mm256_set1_epi64x(static_cast<long long>(eight));
+  };
+  const __m256i seven = _mm256_set1_epi8(7);
+  const __m256i byte = _mm256_and_si256(_mm256_srli_epi32(v, 3), seven);
+  const __m256i bit =
+      _mm256_shuffle_epi8(both(0x8040201008040201u), _mm256_and_si256(v, seven));
+  const __m256i found = _mm256_and_si256(_mm256_shuffle_epi8(both(table), byte), bit);
+  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(found, bit)));
+}
+}  // namespace detail
+inline uint64_t lookup_bits(uint64_t table, Bytes64 v) {
+  return detail::lookup_bits32(table, v.lo) | detail::lookup_bits32(table, v.hi) << 32;
+}
 
 inline float reduce_add(F32 v) {
   const __m256 eight = _mm256_add_ps(v.lo, v.hi);

@@ -179,6 +179,16 @@ inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
   return _mm512_cmple_epu8_mask(_mm512_sub_epi8(v.v, bytes(first)), bytes(last - first));
 }
 
+inline uint64_t lookup_bits(uint64_t table, Bytes64 v) {
+  const auto both = [](uint64_t eight) {
+    return _mm512_broadcast_i32x4(_mm_set1_epi64x(static_cast<long long>(eight)));
+  };
+  const __m512i seven = _mm512_set1_epi8(7);
+  const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(v.v, 3), seven);
+  const __m512i bit =
+      _mm512_shuffle_epi8(both(0x8040201008040201u), _mm512_and_si512(v.v, seven));
+  return _mm512_test_epi8_mask(_mm512_shuffle_epi8(both(table), byte), bit);
+}
 inline int64_t list_bits(uint64_t bits, uint32_t base, uint32_t* places) {
   static constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const __m512i lanes = _mm512_loadu_si512(kLane);

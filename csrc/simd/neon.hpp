@@ -265,17 +265,32 @@ struct Bytes64 { uint8x16_t q[4]; };
 inline Bytes64 load_bytes64(const uint8_t* p) {
   return {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
 }
-// Each byte keeps its own bit of eight; pairwise sums bring eight bytes together in one.
-inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
+namespace detail {
+// Bit i: whether byte i is all ones, where it is all zeros else. Each keeps its own bit of eight,
+// and pairwise sums bring eight bytes together in one.
+inline uint64_t to_mask(const uint8x16_t (&all)[4]) {
   const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
   uint8x16_t found[4];
-  for (int i = 0; i < 4; ++i) {
-    const uint8x16_t above = vsubq_u8(v.q[i], vdupq_n_u8(first));
-    const uint8x16_t span = vdupq_n_u8(static_cast<uint8_t>(last - first));
-    found[i] = vandq_u8(vcleq_u8(above, span), bit);
-  }
+  for (int i = 0; i < 4; ++i) found[i] = vandq_u8(all[i], bit);
   const uint8x16_t four = vpaddq_u8(vpaddq_u8(found[0], found[1]), vpaddq_u8(found[2], found[3]));
   return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(four, four)), 0);
+}
+}  // namespace detail
+inline uint64_t in_range(Bytes64 v, uint8_t first, uint8_t last) {
+  const uint8x16_t span = vdupq_n_u8(static_cast<uint8_t>(last - first));
+  uint8x16_t found[4];
+  for (int i = 0; i < 4; ++i) found[i] = vcleq_u8(vsubq_u8(v.q[i], vdupq_n_u8(first)), span);
+  return detail::to_mask(found);
+}
+inline uint64_t lookup_bits(uint64_t table, Bytes64 v) {
+  const uint8x16_t bytes = vreinterpretq_u8_u64(vdupq_n_u64(table));
+  const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+  const uint8x16_t seven = vdupq_n_u8(7);
+  uint8x16_t found[4];
+  for (int i = 0; i < 4; ++i)
+    found[i] = vtstq_u8(vqtbl1q_u8(bytes, vandq_u8(vshrq_n_u8(v.q[i], 3), seven)),
+                        vqtbl1q_u8(bits, vandq_u8(v.q[i], seven)));
+  return detail::to_mask(found);
 }
 
 inline float reduce_add(F32 v) {

@@ -282,6 +282,12 @@ inline uint64_t in_range(const Bytes64& v, uint8_t first, uint8_t last) {
   return mask;
 }
 
+inline uint64_t lookup_bits(uint64_t table, const Bytes64& v) {
+  uint64_t mask = 0;
+  for (int i = 0; i < 64; ++i) mask |= (table >> (v.byte[i] & 63) & 1) << i;
+  return mask;
+}
+
 // The tree of the vector code: halves of 8, then 4, then 2, then 1.
 inline float reduce_add(F32 v) {
   for (int half = 8; half > 0; half /= 2)

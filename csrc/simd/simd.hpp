@@ -42,6 +42,7 @@
 //                                 the rows' I32, after half as many calls at most
 //   load_bytes64(p)               Bytes64: 64 bytes without sign
 //   in_range(b, first, last)      bit i of the uint64_t: whether byte i is in first..last
+//   lookup_bits(table, b)         bit i of the uint64_t: bit (byte i) & 63 of the uint64_t table
 //   list_bits(bits, base, p)      writes base + i for every set bit i of the uint64_t in order and
 //                                 returns how many; up to 16 places behind are written, too
 //   reduce_add(v) reduce_max(v)

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/byte_masks.hpp"
+
 namespace lowbit::tokenizers {
 
 // Bits of a code point's class set, in the order of tools/make_class_tables.py. The first eight
@@ -35,6 +37,9 @@ extern const uint32_t kClassSets[];
 inline constexpr size_t kLeafPoints = 26624;  // as tables/classes.inc has it
 extern const std::array<uint8_t, kLeafPoints> kLeafClasses;
 extern const std::array<uint8_t, 256> kAsciiClasses;
+// The same as masks, for the kernel classify_points: by leaf, and by first byte of a code point.
+extern const std::array<PointPage, kLeafPoints / 64> kPointPages;
+extern const std::array<uint8_t, 256> kUniformLeads;
 
 inline uint32_t class_set(uint32_t point) {
   return kClassSets[kClassLeaves[kClassPages[point >> 6] * 64 + (point & 63)]];

@@ -166,8 +166,9 @@ class WordLoop {
       prepare<false>(words);
   }
 
+  // Apart from the other loop, since both need all registers.
   template <bool padded>
-  void prepare(std::span<const Span> words) {
+  [[gnu::noinline]] void prepare(std::span<const Span> words) {
     const std::string_view text = text_;
     WordCache::Line* lines = cache_.lines_.get();
     const int shift = cache_.line_shift_;

@@ -102,6 +102,10 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
                        in_range(read, 60, 70), in_range(read, 100, 200), in_range(read, 0, 255),
                        in_range(read, 255, 255), in_range(read, 1, 254)};
   w.add(load_i32(masks));
+  uint64_t looked_up_bits[8];
+  for (int k = 0; k < 8; ++k)
+    looked_up_bits[k] = lookup_bits(masks[k] * 0x9E3779B97F4A7C15u + 0x0123456789abcdefu, read);
+  w.add(load_i32(looked_up_bits));
   uint32_t places[64 + kMorePlaces];
   for (const uint64_t bits : masks) {
     std::memset(places, 0, sizeof places);

@@ -118,6 +118,12 @@ LOWBIT_EMULATED __m512i mm512_add_epi32(__m512i a, __m512i b) {
 LOWBIT_EMULATED __m512i mm512_sub_epi32(__m512i a, __m512i b) {
   return (__m512i)((UInt32x16)a - (UInt32x16)b);
 }
+LOWBIT_EMULATED __mmask64 mm512_test_epi8_mask(__m512i a, __m512i b) {
+  const Bytes x{a & b};
+  __mmask64 mask = 0;
+  for (int i = 0; i < 64; ++i) mask |= __mmask64{x.lane[i] != 0} << i;
+  return mask;
+}
 LOWBIT_EMULATED __m512i mm512_maskz_compress_epi32(__mmask16 mask, __m512i a) {
   const Words in{a};
   Words out{};
@@ -254,6 +260,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_castps_si512 LOWBIT_CALL(mm512_castps_si512)
 #undef _mm512_castsi512_ps
 #define _mm512_castsi512_ps LOWBIT_CALL(mm512_castsi512_ps)
+#undef _mm512_test_epi8_mask
+#define _mm512_test_epi8_mask LOWBIT_CALL(mm512_test_epi8_mask)
 #undef _mm512_maskz_compress_epi32
 #define _mm512_maskz_compress_epi32 LOWBIT_CALL(mm512_maskz_compress_epi32)
 #undef _mm512_sub_epi8

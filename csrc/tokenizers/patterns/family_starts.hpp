@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/byte_masks.hpp"
+#include "ops/dispatch.hpp"
 #include "tokenizers/patterns/family_scanner.hpp"
 
 namespace lowbit::tokenizers {
@@ -51,24 +52,47 @@ class FamilyStarts {
 
   // Adds the code points beyond ASCII to the masks.
   [[gnu::noinline]] void widen(WideMasks& now) {
-    WideMasks sum = now;  // a local one stays in registers
-    sum.inner = (uint64_t{1} << begun_) - 1;
-    add(sum, begun_class_, sum.inner);
+    const uint64_t begun = (uint64_t{1} << begun_) - 1;
+    now.inner = now.high & ~now.leads;
+    add(now, begun_class_, begun);
     begun_ = 0;
-    const Reader text(text_);
-    for (uint64_t rest = now.high & ~sum.inner; rest;) {
-      const size_t at = static_cast<size_t>(std::countr_zero(rest));
-      const PointClass point = text.step(begin_ + at);
-      const uint64_t bytes = ((uint64_t{1} << point.length) - 1) << at;
-      add(sum, point.classes, bytes);
-      sum.inner |= bytes & (bytes - 1);
-      rest &= ~bytes;
+    uint64_t leads = now.leads;
+    if (const int left = std::countl_zero(leads); left < 3) {
+      const size_t at = static_cast<size_t>(63 - left);
+      const PointClass point = Reader(text_).step(begin_ + at);
       if (at + point.length > kMaskBytes) {
+        add(now, point.classes, ~uint64_t{0} << at);
+        leads &= ~(uint64_t{1} << at);
         begun_ = at + point.length - kMaskBytes;
         begun_class_ = point.classes;
       }
     }
-    now = sum;
+    if (leads) add_points(now, leads);
+  }
+
+  // Those that are in the block as a whole.
+  void add_points(WideMasks& now, uint64_t leads) {
+    uint64_t masks[kPointBits];
+    classify_points_({reinterpret_cast<const uint8_t*>(text_.data()) + begin_, leads, kClassPages,
+                      kPointPages.data(), kUniformLeads.data(), kClasses, masks});
+    const auto bytes = [&](uint64_t points) {
+      for (int i = 0; i < 3; ++i) points |= points << 1 & now.inner;
+      return points;
+    };
+    uint64_t letters = masks[kLetterBit], hard = masks[kHardBit];
+    if constexpr (family.marks || family.cased) letters |= masks[kMarkBit];
+    if constexpr (family.han) {
+      now.han |= bytes(masks[kHanBit] & masks[kLetterBit]);
+      hard |= masks[kHanBit] & ~masks[kLetterBit];
+      letters &= ~masks[kHanBit];
+    }
+    if constexpr (family.cased) {
+      now.capitals |= bytes(masks[kUpperBit]);
+      now.caseless |= bytes(letters & ~(masks[kUpperBit] | masks[kLowerBit]));
+      now.marks |= bytes(masks[kMarkBit]);
+    }
+    now.letters |= bytes(letters);
+    if (hard) now.hard |= bytes(hard);
   }
 
   [[gnu::always_inline]] static void add(WideMasks& sum, uint8_t classes, uint64_t bytes) {
@@ -190,6 +214,13 @@ class FamilyStarts {
     }
   }
 
+  // Classes that make a difference.
+  static constexpr int kClasses = family.han                    ? kHanBit + 1
+                                  : family.cased                ? kLowerBit + 1
+                                  : family.marks                ? kMarkBit + 1
+                                                                : kHardBit + 1;
+  const decltype(ops::kernels().classify_points) classify_points_ =
+      ops::kernels().classify_points;
   std::string_view text_;
   size_t begin_ = 0, contraction_end_ = 0;
   uint64_t starts_ = 0;
