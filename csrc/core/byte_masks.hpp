@@ -11,8 +11,7 @@ constexpr int64_t kMaskBytes = 64;
 // Bit i is about byte i. All but `high` are about ASCII.
 struct ByteMasks {
   uint64_t letters, capitals, digits, spaces, whites, newlines, apostrophes;
-  uint64_t high;   // bytes of code points beyond ASCII
-  uint64_t leads;  // the first ones of these
+  uint64_t high;  // bytes of code points beyond ASCII
 };
 
 // Classes of code points, a bit each.

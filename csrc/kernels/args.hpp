@@ -194,13 +194,13 @@ struct ClassifyArgs {
 // Finds the classes of code points beyond ASCII among 64 bytes of a text.
 struct ClassifyPointsArgs {
   const uint8_t* text;     // [64]
-  uint64_t leads;          // where code points start that end among these bytes, too
   const uint16_t* pages;   // by code point / 64
   const PointPage* table;  // by page
   const uint8_t* uniform;  // by first byte: 0, or the classes of all points that start with it,
                            // a bit each, and kUniform
   int classes;             // how many of them are wanted
-  uint64_t* masks;         // [classes]: the bits of `leads` whose points are in the class
+  uint64_t* masks;         // [classes]: first bytes of points that are in the class
+  uint64_t* leads;         // first bytes of all; points that end behind the 64 are in no class
 };
 
 // Lists the set bits of masks, bit 0 of the first being `base`.

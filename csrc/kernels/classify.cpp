@@ -16,7 +16,6 @@ void classify(const ClassifyArgs& a) noexcept {
     masks.newlines = in_range(bytes, '\n', '\n') | in_range(bytes, '\r', '\r');
     masks.apostrophes = in_range(bytes, '\'', '\'');
     masks.high = in_range(bytes, 0x80, 0xff);
-    masks.leads = in_range(bytes, 0xc0, 0xff);
     a.masks[block] = masks;
   }
 }

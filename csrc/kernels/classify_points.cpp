@@ -25,12 +25,19 @@ inline SamePage same_page(Bytes64 bytes, const uint8_t* point, uint64_t leads) {
   return {leads, (first & 0x07) << 12 | second << 6 | (point[2] & 0x3fu), 4};
 }
 
+// First bytes of points that end behind the 64 bytes.
+inline uint64_t cut_off(const uint8_t* text) {
+  return uint64_t{text[63] >= 0xc0} << 63 | uint64_t{text[62] >= 0xe0} << 62 |
+         uint64_t{text[61] >= 0xf0} << 61;
+}
+
 }  // namespace
 
 void classify_points(const ClassifyPointsArgs& a) noexcept {
   const Bytes64 bytes = load_bytes64(a.text);
   uint64_t masks[kPointBits] = {};
-  for (uint64_t rest = a.leads; rest != 0;) {
+  *a.leads = in_range(bytes, 0xc0, 0xff);
+  for (uint64_t rest = *a.leads & ~cut_off(a.text); rest != 0;) {
     const uint8_t* point = a.text + __builtin_ctzll(rest);
     if (const uint8_t classes = a.uniform[point[0]]) {
       const uint64_t leads = rest & equal(bytes, point[0]);

@@ -52,29 +52,25 @@ class FamilyStarts {
 
   // Adds the code points beyond ASCII to the masks.
   [[gnu::noinline]] void widen(WideMasks& now) {
-    const uint64_t begun = (uint64_t{1} << begun_) - 1;
-    now.inner = now.high & ~now.leads;
-    add(now, begun_class_, begun);
+    uint64_t masks[kPointBits], leads;
+    classify_points_({reinterpret_cast<const uint8_t*>(text_.data()) + begin_, kClassPages,
+                      kPointPages.data(), kUniformLeads.data(), kClasses, masks, &leads});
+    now.inner = now.high & ~leads;
+    add(now, begun_class_, (uint64_t{1} << begun_) - 1);
     begun_ = 0;
-    uint64_t leads = now.leads;
-    if (const int left = std::countl_zero(leads); left < 3) {
-      const size_t at = static_cast<size_t>(63 - left);
-      const PointClass point = Reader(text_).step(begin_ + at);
-      if (at + point.length > kMaskBytes) {
-        add(now, point.classes, ~uint64_t{0} << at);
-        leads &= ~(uint64_t{1} << at);
-        begun_ = at + point.length - kMaskBytes;
-        begun_class_ = point.classes;
-      }
-    }
-    if (leads) add_points(now, leads);
+    add_points(now, masks);
+    const int left = std::countl_zero(leads);
+    if (left >= 3) return;
+    const size_t at = static_cast<size_t>(63 - left);
+    const PointClass point = Reader(text_).step(begin_ + at);
+    if (at + point.length <= kMaskBytes) return;
+    add(now, point.classes, ~uint64_t{0} << at);
+    begun_ = at + point.length - kMaskBytes;
+    begun_class_ = point.classes;
   }
 
-  // Those that are in the block as a whole.
-  void add_points(WideMasks& now, uint64_t leads) {
-    uint64_t masks[kPointBits];
-    classify_points_({reinterpret_cast<const uint8_t*>(text_.data()) + begin_, leads, kClassPages,
-                      kPointPages.data(), kUniformLeads.data(), kClasses, masks});
+  // Those that are in the block as a whole, by their first bytes.
+  static void add_points(WideMasks& now, const uint64_t (&masks)[kPointBits]) {
     const auto bytes = [&](uint64_t points) {
       for (int i = 0; i < 3; ++i) points |= points << 1 & now.inner;
       return points;
