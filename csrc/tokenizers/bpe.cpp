@@ -62,9 +62,12 @@ size_t Bpe::merge(Part* parts, size_t count) const {
     return merge_short(merges_, parts, count);
   }
   if (!regular) return merge_by_heap(merges_, parts, count, {});
+  // Of very long words the trie pays off, and chunks would be slow where tokens are long.
+  if (count < kVeryLong)
+    if (const size_t merged = merge_in_chunks(merges_, *splits_, parts, count)) return merged;
+  if (const LongWords* words = long_words()) return words->merge(parts, count);
   if (const size_t merged = merge_in_chunks(merges_, *splits_, parts, count)) return merged;
-  const LongWords* words = long_words();
-  return words ? words->merge(parts, count) : merge_by_heap(merges_, parts, count, {});
+  return merge_by_heap(merges_, parts, count, {});
 }
 
 // Built when the first word needs it; null when it cannot be used.
@@ -74,7 +77,24 @@ const LongWords* Bpe::long_words() const {
   return long_words_->usable() ? long_words_.get() : nullptr;
 }
 
+// False where a byte is no symbol: then nothing is added.
+bool Bpe::split_into_known_bytes(std::string_view word, std::vector<Part>& parts) const {
+  if (byte_pairs_.empty()) return false;
+  const size_t before = parts.size();
+  int32_t at = 0;
+  for (const char byte : word) {
+    const uint32_t symbol = bytes_[static_cast<uint8_t>(byte)];
+    if (symbol == kNone) break;
+    parts.push_back({kNone, symbol, at, at + 1});
+    ++at;
+  }
+  if (static_cast<size_t>(at) == word.size()) return true;
+  parts.resize(before);
+  return false;
+}
+
 void Bpe::split_into_atoms(std::string_view word, std::vector<Part>& parts) const {
+  if (split_into_known_bytes(word, parts)) return;
   if (!derived_) return split_by_reference(word, parts);
   const uint32_t unspelled = symbols_.back();
   for (size_t at = 0, length; at < word.size(); at += length) {

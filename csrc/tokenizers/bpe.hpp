@@ -61,7 +61,7 @@ class Bpe : public Model {
  private:
   // Longer words are not searched for the lowest rank after each merge.
   static constexpr uint32_t kNone = Merges::kNone;
-  static constexpr size_t kShortWord = 32;
+  static constexpr size_t kShortWord = 32, kVeryLong = size_t{1} << 14;
 
   Bpe(BpeVocabulary vocabulary, BpeOptions options, size_t merge_count);
 
@@ -92,6 +92,7 @@ class Bpe : public Model {
            static_cast<uint8_t>(text[at + 1]);
   }
   size_t split_into_bytes(std::string_view word, Part* parts) const;
+  bool split_into_known_bytes(std::string_view word, std::vector<Part>& parts) const;
   bool encode_short(std::string_view word, std::vector<Piece>& pieces) const;
   uint32_t find_atom(std::string_view word, size_t at, size_t length, std::string& text) const;
   void split_into_atoms(std::string_view word, std::vector<Part>& parts) const;
