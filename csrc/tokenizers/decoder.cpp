@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "core/error.hpp"
 #include "tokenizers/byte_alphabet.hpp"
@@ -76,9 +77,7 @@ void Decoder::store(const std::vector<std::string>& tokens, const std::vector<in
   texts_.append(2 * kStep, '\0');
 }
 
-const Decoder::Token& Decoder::token(int32_t id) const {
-  const auto at = static_cast<size_t>(static_cast<uint32_t>(id));
-  if (at < tokens_.size() && tokens_[at].known) return tokens_[at];
+const Decoder::Token& Decoder::scattered(int32_t id) const {
   const auto found = scattered_.find(id);
   check<RangeError>(found != scattered_.end(), "Tokenizer.decode: id ", id, " is no token");
   return found->second;
@@ -96,59 +95,62 @@ bool Decoder::is_first_again(const Token& t, const std::string& made) const {
   return lingers_ == DecodeStep::Lingers::while_nothing_left || firsts_[t.place].empty();
 }
 
-// Most tokens have at most 16 bytes; copying that many takes less than asking how many.
-std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) const {
-  size_t size = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const Token& t = token(ids[i]);
-    if (!(skip_special && t.special)) size += t.length;
-  }
-  int64_t begin = 0;
+// What the first tokens make, and in `begin` the place behind them.
+std::string Decoder::join_first(const int32_t* ids, int64_t count, bool skip_special,
+                                int64_t& begin) const {
   std::string out;
   for (bool is_first = true; is_first && begin < count; ++begin) {
     const Token& t = token(ids[begin]);
     if (skip_special && t.special) continue;
+    if (t.byte >= 0) break;
     out = first(t);
     is_first = is_first_again(t, out);
   }
-  char* to = nullptr;
+  return out;
+}
+
+// The text of tokens <0xXX> that follow each other from `at` on, which becomes the place behind.
+std::string Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_special,
+                                int64_t& at) const {
+  std::string bytes, out;
+  for (; at < count; ++at) {
+    const Token& t = token(ids[at]);
+    if (skip_special && t.special) continue;
+    if (t.byte < 0) break;
+    bytes += static_cast<char>(t.byte);
+  }
+  decoders::append_fallback(bytes, broken_, out);
+  return out;
+}
+
+// Most tokens have at most 16 bytes; copying that many takes less than asking how many. A byte is
+// written <0xXX>, which is longer than whatever becomes of it.
+std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) const {
+  size_t size = 0;
+  for (int64_t i = 0; i < count; ++i) size += token(ids[i]).length;
+  int64_t begin = 0;
+  std::string out = join_first(ids, count, skip_special, begin);
   const size_t head = out.size();
   out.resize(head + size + 2 * kStep);
-  to = out.data() + head;
+  char* to = out.data() + head;
+  const char* const texts = texts_.data();
+  const std::span<const Token> tokens(tokens_);
   for (int64_t i = begin; i < count; ++i) {
-    const Token& t = token(ids[i]);
+    const auto at = static_cast<size_t>(ids[i]);
+    const Token& t = at < tokens.size() && tokens[at].known ? tokens[at] : scattered(ids[i]);
     if (skip_special && t.special) continue;
-    const char* from = texts_.data() + t.begin;
+    if (t.byte >= 0) [[unlikely]] {
+      const std::string text = join_bytes(ids, count, skip_special, i);
+      to = std::copy(text.begin(), text.end(), to);
+      --i;
+      continue;
+    }
+    const char* from = texts + t.begin;
     std::memcpy(to, from, kStep);
     if (t.length > kStep) std::memcpy(to + kStep, from + kStep, t.length - kStep);
     to += t.length;
   }
   out.resize(static_cast<size_t>(to - out.data()));
-  return out;
-}
-
-std::string Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_special) const {
-  std::string out, bytes;
-  bool is_first = true;
-  for (int64_t i = 0; i < count; ++i) {
-    const Token& t = token(ids[i]);
-    if (skip_special && t.special) continue;
-    if (t.byte >= 0) {
-      bytes += static_cast<char>(t.byte);
-      is_first = false;
-      continue;
-    }
-    if (!bytes.empty()) decoders::append_fallback(bytes, broken_, out);
-    bytes.clear();
-    if (!is_first) {
-      out += text(t);
-      continue;
-    }
-    const std::string made = first(t);
-    out += made;
-    is_first = is_first_again(t, made);
-  }
-  decoders::append_fallback(bytes, broken_, out);
   return out;
 }
 
@@ -170,8 +172,7 @@ std::string Decoder::decode_slowly(const int32_t* ids, int64_t count, bool skip_
 
 std::string Decoder::decode(const int32_t* ids, int64_t count, bool skip_special) const {
   if (!joins_) return decode_slowly(ids, count, skip_special);
-  std::vector<std::string> one{bytes_ ? join_bytes(ids, count, skip_special)
-                                      : join(ids, count, skip_special)};
+  std::vector<std::string> one{join(ids, count, skip_special)};
   for (size_t step = last_; step < steps_.size(); ++step) steps_[step]->apply(one);
   return one.empty() ? "" : std::move(one[0]);
 }

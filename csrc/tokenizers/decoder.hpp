@@ -91,10 +91,16 @@ class Decoder {
   void fold_steps(std::vector<std::string>& tokens);
   void store(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
              const std::vector<bool>& special);
-  const Token& token(int32_t id) const;
+  const Token& token(int32_t id) const {
+    const auto at = static_cast<size_t>(static_cast<uint32_t>(id));
+    return at < tokens_.size() && tokens_[at].known ? tokens_[at] : scattered(id);
+  }
+  const Token& scattered(int32_t id) const;
   std::string_view text(const Token& t) const { return {texts_.data() + t.begin, t.length}; }
   std::string join(const int32_t* ids, int64_t count, bool skip_special) const;
-  std::string join_bytes(const int32_t* ids, int64_t count, bool skip_special) const;
+  std::string join_first(const int32_t* ids, int64_t count, bool skip_special,
+                         int64_t& begin) const;
+  std::string join_bytes(const int32_t* ids, int64_t count, bool skip_special, int64_t& at) const;
   // The first token of a text through all folded steps.
   std::string first(const Token& t) const;
   // Whether the token behind `t`, a first one that became `made`, is a first one.
