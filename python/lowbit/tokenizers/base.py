@@ -11,6 +11,7 @@ from lowbit import _core
 from lowbit.tokenizers.assembly import around_text
 from lowbit.tokenizers.plan import decoder_arguments, kernel_arguments
 from lowbit.tokenizers.spec import MAX_ID, Bpe, Slot, TokenizerSpec
+from lowbit.tokenizers.special_policy import specials_read
 from lowbit.tokenizers.streaming import DecodeStream
 
 
@@ -38,12 +39,15 @@ class TokenizerBase:
         return tuple(slot for slot in template if slot.text)
 
     @cached_property
-    def _frames(self) -> tuple[tuple[np.ndarray | None, ...], ...]:
-        """Ids before and behind a text, None for none: without special tokens, and with them."""
-        frames = (around_text(self._template(False, added)) for added in (False, True))
-        return tuple(
-            tuple(np.array(ids, np.int32) if ids else None for ids in around) for around in frames
-        )
+    def _frames(self) -> tuple[tuple[Any, ...], ...]:
+        """Ids before and behind a text, None for none, and whether special tokens are read in it:
+        without special tokens, and with them."""
+        frames = []
+        for added in (False, True):
+            around = around_text(self._template(False, added))
+            ids = (np.array(some, np.int32) if some else None for some in around)
+            frames.append((*ids, specials_read(self._spec, None, added)))
+        return tuple(frames)
 
     @cached_property
     def _dropout(self) -> float:

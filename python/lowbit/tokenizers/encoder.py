@@ -111,10 +111,12 @@ class TokenizerEncodes(TokenizerCounts):
             and offsets == "chars"
             and (parse_special is None or type(parse_special) is bool)
         ):
-            special = specials_read(self._spec, parse_special, add_special_tokens)
-            frame = self._frames[bool(add_special_tokens)]
-            ids = self._kernel.encode_ids(text, special, *frame)
-            return LaterEncoding.of(ids, self._encode_all, (text,), add_special_tokens, special)
+            before, after, special = self._frames[bool(add_special_tokens)]
+            if parse_special is not None:
+                special = parse_special
+            ids = self._kernel.encode_ids(text, special, before, after)
+            rest = (text,), add_special_tokens, special
+            return LaterEncoding.of(ids, self._encode_all, rest)
         texts = [check_text(t) for t in (text, pair) if t is not None]
         check_disallowed(self._spec, disallow, parse_special, texts)
         special = specials_read(self._spec, parse_special, add_special_tokens)

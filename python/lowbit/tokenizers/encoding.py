@@ -114,9 +114,11 @@ class LaterEncoding(Encoding):
     """
 
     @classmethod
-    def of(cls, ids: np.ndarray, make: Callable[..., Encoding], *arguments: Any) -> LaterEncoding:
+    def of(
+        cls, ids: np.ndarray, make: Callable[..., Encoding], arguments: tuple[Any, ...]
+    ) -> LaterEncoding:
         """With these ids, and the rest of `make(*arguments)`."""
-        encoding = cls.__new__(cls)
+        encoding = object.__new__(cls)
         own = encoding.__dict__
         own["ids"] = ids
         own["_later"] = make, arguments
