@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import time
 
 import numpy as np
 import process
@@ -109,6 +110,7 @@ def show(found: list[Subject], rows: int, shape: tuple[int, int], limits: dict[s
 def measure_limits(nbytes: int) -> dict[str, float]:
     """Of this machine with the threads in use, now."""
     data = np.ones(nbytes, np.uint8)
+    time.sleep(1)  # until the threads of rivals have stopped waiting in a loop
     return {
         "read GB/s": round(_core.measure_read(data) / 1e9, 1),
         "fp32 GFLOP/s": round(_core.measure_fma() / 1e9),
