@@ -14,9 +14,9 @@ namespace {
 // Rows from which it pays to round x and every weight first.
 constexpr int64_t kManyRows = 32;
 
-// Rows up to which weights go straight into the sums instead of into panels. Measured: with nine a
-// panel that all of them use is as fast on AVX2, and nearly so on AVX-512.
-constexpr int64_t kFewRows = 8;
+// Rows up to which packed and dense weights go straight into the sums instead of into panels.
+// Measured: with nine, or five, a panel that all of them use is as fast.
+constexpr int64_t kFewRows = 8, kFewDenseRows = 4;
 
 // Columns of x that share a scale in int8: the weight's group, within these bounds. With fewer,
 // scaling would take a good part of a product.
@@ -113,7 +113,10 @@ void multiply_int8(const MatmulArgs& args) {
     run(args, 16, most_rows, 16 * rank, table.matmul_int8);
 }
 
-bool takes_few(const MatmulArgs& args) { return args.y.rows <= kFewRows && !args.transposed; }
+bool takes_few(const MatmulArgs& args) {
+  const bool packed = format_info(args.first.weight.format).packed;
+  return args.y.rows <= (packed ? kFewRows : kFewDenseRows) && !args.transposed;
+}
 
 }  // namespace
 
