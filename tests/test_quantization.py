@@ -151,3 +151,21 @@ def test_other_dtypes_and_strides_are_taken():
     np.testing.assert_array_equal(lb.quantize(w.astype(np.float64)).dequantize(), expected)
     np.testing.assert_array_equal(lb.quantize(np.asfortranarray(w)).dequantize(), expected)
     np.testing.assert_array_equal(lb.quantize(np.repeat(w, 2, 1)[:, ::2]).dequantize(), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 0), (0, 64), (0, 0)])
+@pytest.mark.parametrize("double_quant", [False, True])
+@pytest.mark.parametrize("group_size", [64, None])
+def test_a_matrix_without_values_multiplies_as_any_other(shape, double_quant, group_size):
+    for format in packed_formats():
+        q = lb.quantize(np.zeros(shape, np.float32), format, group_size, double_quant)
+        again = lb.QuantizedMatrix.from_parts(q.parts())
+        assert again.shape == shape and again.dequantize().shape == shape
+        assert q.bits_per_weight == 8 * q.nbytes
+        for rows in (0, 3, 40):
+            x = np.ones((rows, shape[1]), np.float32)
+            nothing = np.zeros((rows, shape[0]), np.float32)
+            for compute in ("fp32", "int16", "int8"):
+                assert np.array_equal(lb.linear(x, again, compute=compute), nothing)
+            layer = lb.LoraLinear(again, rank=2, alpha=2)
+            assert np.array_equal(layer.backward(layer(x)), np.zeros_like(x))

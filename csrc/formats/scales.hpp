@@ -11,7 +11,9 @@ class BlockScales {
  public:
   BlockScales() = default;
   BlockScales(const WeightView& w, int64_t block)
-      : w_(&w), first_(block * kBlockRows), constant_(!w.scales && kScaleBlock % w.groups == 0) {
+      : w_(&w),
+        first_(block * kBlockRows),
+        constant_(!w.scales && w.groups > 0 && kScaleBlock % w.groups == 0) {
     if (constant_) of_rows_ = scale_scales(0);
   }
 

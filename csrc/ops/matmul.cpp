@@ -104,7 +104,8 @@ void run_few(const MatmulArgs& args, Kernel kernel) {
 void multiply_int8(const MatmulArgs& args) {
   const KernelTable& table = kernels();
   const int64_t rank = args.second.x.cols;
-  const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / args.first.int8.stride);
+  const int64_t bytes_of_row = std::max<int64_t>(1, args.first.int8.stride);
+  const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / bytes_of_row);
   if (args.first.int8.tiles)
     run(args, 32, most_rows, matmul_int8_tiles_scratch(rank), table.matmul_int8_tiles);
   else if (args.y.rows <= most_rows)
@@ -204,7 +205,7 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
 
 void PackedRows::pack_int8(const WeightView& weight) {
   const KernelTable& table = kernels();
-  const int64_t piece = std::min(weight.group_size, kMostInt8Block);
+  const int64_t piece = std::clamp<int64_t>(weight.group_size, 1, kMostInt8Block);
   const int64_t block = std::max(piece, kLeastInt8Block);
   // A tile takes 64 columns, which must not have several scales.
   const bool tiles = table.matmul_int8_tiles && x_.rows >= kManyRows &&

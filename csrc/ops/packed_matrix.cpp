@@ -129,8 +129,9 @@ PackedMatrix allocate(const char* function, const std::string& format, int64_t r
   const FormatInfo& info = format_named(function, format);
   check(info.packed, function, ": format=\"", format,
         "\" is dense and needs no packing; use \"int8\", \"int4\" or \"nf4\"");
-  check(rows >= 1 && cols >= 1 && rows <= kMaxElements / cols, function, ": shape (", rows, ", ",
-        cols, ") must have at least one row and one column");
+  check(rows >= 0 && cols >= 0 && rows <= kMaxElements / std::max<int64_t>(1, cols), function,
+        ": shape (", rows, ", ", cols, ") is negative or too large; at most ", kMaxElements,
+        " elements are stored");
   const bool power = group_size >= 16 && (group_size & (group_size - 1)) == 0;
   check(group_size == 0 || power, function, ": group_size=", group_size,
         " is not a power of two from 16; use 32, 64 or 128, or None for one scale a row");
@@ -138,7 +139,7 @@ PackedMatrix allocate(const char* function, const std::string& format, int64_t r
   m.format = info.format;
   m.rows = rows, m.cols = cols;
   m.group_size = group_size == 0 || group_size > cols ? cols : group_size;
-  m.groups = ceil_div(cols, m.group_size);
+  m.groups = cols == 0 ? 0 : ceil_div(cols, m.group_size);
   const int64_t lines = m.blocks() * ceil_div(cols, info.columns_per_line);
   m.lines = AlignedBytes(lines * 64);
   const size_t scales = static_cast<size_t>(m.blocks() * m.groups * kBlockRows);
@@ -155,7 +156,7 @@ PackedMatrix quantize(MatrixView<const float> w, const std::string& format, int6
                       bool double_quant) {
   PackedMatrix m = allocate("quantize", format, w.rows, w.cols, group_size, false);
   Trace trace("quantize", format, w.rows, "x", w.cols, "group", m.group_size);
-  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * w.cols));
+  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
   parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
     const int64_t row0 = begin * kBlockRows;
     check_finite({w.row(row0), std::min(end * kBlockRows, w.rows) - row0, w.cols, w.stride});
@@ -170,7 +171,7 @@ void dequantize(const WeightView& w, MatrixView<float> out) {
   check(out.rows == w.rows && out.cols == w.cols, "dequantize: out is (", out.rows, ", ", out.cols,
         "), the matrix is (", w.rows, ", ", w.cols, ")");
   Trace trace("dequantize", format_info(w.format).name, w.rows, "x", w.cols);
-  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * w.cols));
+  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
   parallel_for(ceil_div(w.rows, kBlockRows), grain, [&](int64_t begin, int64_t end) {
     kernels().dequantize({w, out, begin, end});
   });

@@ -105,7 +105,7 @@ class LoraLinear:
         self._kernel_weight = kernel_weight(weight, "LoraLinear")
         self.bias = None if bias is None else as_float32(bias, "LoraLinear", "bias", ndim=1)
         rows, cols = self._kernel_weight.shape
-        bound = 1.0 / np.sqrt(cols)
+        bound = 1.0 / np.sqrt(max(1, cols))
         generator = np.random.default_rng(seed)
         self.a = generator.uniform(-bound, bound, (rank, cols)).astype(np.float32)
         self.b = np.zeros((rows, rank), np.float32)

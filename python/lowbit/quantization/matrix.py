@@ -59,8 +59,8 @@ class QuantizedMatrix:
 
     @property
     def bits_per_weight(self) -> float:
-        """Bits stored for each weight, scales included."""
-        return 8 * self.nbytes / (self.shape[0] * self.shape[1])
+        """Bits stored for each weight, scales included; 0 where there are none."""
+        return 8 * self.nbytes / max(1, self.shape[0] * self.shape[1])
 
     def dequantize(self) -> np.ndarray:
         """The matrix as float32 [rows, cols]: what every product with it computes with."""
