@@ -53,19 +53,31 @@ void pack_row(const float* x, int64_t depth, int16_t* codes, float* scale) {
   store_first(scale, rounding.scale, 1);
 }
 
+// Sums side by side, since one would wait for itself. What is beyond the depth is zero and adds
+// nothing.
+constexpr int kChains = 4;
+static_assert(kDepthUnit % kChains == 0);
+
 // A panel of floats [depth][16] to pairs of depths and 16 scales. `panel` is written to where it is
 // filled up with zeros.
 void round_panel(float* panel, int64_t depth, int16_t* codes, float* scales) {
   const int64_t padded = round_up(depth, kDepthUnit);
   for (int64_t k = depth; k < padded; ++k) store(panel + k * kLanes, zero());
-  F32 largest = zero(), squares = zero();
-  for (int64_t k = 0; k < depth; ++k) largest = max(abs(load(panel + k * kLanes)), largest);
+  F32 most[kChains], squares[kChains];
+  for (int c = 0; c < kChains; ++c) most[c] = zero(), squares[c] = zero();
+  for (int64_t k = 0; k < padded; k += kChains)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) most[c] = max(abs(load(panel + (k + c) * kLanes)), most[c]);
+  const F32 largest = max(max(most[0], most[1]), max(most[2], most[3]));
   const F32 normal = normalizer(largest);
-  for (int64_t k = 0; k < depth; ++k) {
-    const F32 v = load(panel + k * kLanes) * normal;
-    squares = fma(v, v, squares);
-  }
-  const Rounding rounding = make_rounding(largest, normal, squares);
+  for (int64_t k = 0; k < padded; k += kChains)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      const F32 v = load(panel + (k + c) * kLanes) * normal;
+      squares[c] = fma(v, v, squares[c]);
+    }
+  const Rounding rounding = make_rounding(
+      largest, normal, (squares[0] + squares[1]) + (squares[2] + squares[3]));
   for (int64_t k = 0; k < padded; k += 2, codes += 2 * kLanes) {
     const I32 even = to_int(load(panel + k * kLanes) * rounding.factor);
     const I32 odd = to_int(load(panel + (k + 1) * kLanes) * rounding.factor);
