@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/threads.hpp"
 #include "tokenizers/id_buffer.hpp"
 #include "tokenizers/tokenizer.hpp"
 
@@ -29,8 +30,9 @@ class BatchParts {
     Ragged out;
     out.indptr.reserve(texts + 1);
     out.indptr.push_back(0);
-    for (const Part& part : parts_) {
-      const int64_t base = out.indptr.back() - static_cast<int64_t>(part.begin);
+    for (Part& part : parts_) {
+      part.place = out.indptr.back();
+      const int64_t base = part.place - static_cast<int64_t>(part.begin);
       for (const size_t end : part.ends) out.indptr.push_back(base + static_cast<int64_t>(end));
     }
     if (buffers_.size() == 1)
@@ -47,15 +49,19 @@ class BatchParts {
     const IdBuffer* buffer = nullptr;
     size_t begin = 0;
     std::vector<size_t> ends;
+    int64_t place = 0;  // of its ids in the whole
   };
 
+  // By all threads: fresh pages take longer than many an encoding.
   Memory<int32_t> gather(int64_t count) const {
     Memory<int32_t> ids = take<int32_t>(count);
-    int32_t* to = ids.get();
-    for (const Part& part : parts_) {
-      const auto from = part.buffer->ids().subspan(part.begin, part.ends.back() - part.begin);
-      to = std::copy(from.begin(), from.end(), to);
-    }
+    parallel_for(static_cast<int64_t>(parts_.size()), 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Part& part = parts_[static_cast<size_t>(i)];
+        const auto from = part.buffer->ids().subspan(part.begin, part.ends.back() - part.begin);
+        std::copy(from.begin(), from.end(), ids.get() + part.place);
+      }
+    });
     return ids;
   }
 
