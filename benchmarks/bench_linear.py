@@ -116,6 +116,8 @@ def measure_limits(nbytes: int) -> dict[str, float]:
         "fp32 GFLOP/s": round(_core.measure_fma() / 1e9),
         "int16 GOP/s": round(_core.measure_pairs() / 1e9),
         "int8 GOP/s": round(_core.measure_bytes() / 1e9),
+        "bf16 tiles GFLOP/s": round(_core.measure_bf16_tiles() / 1e9),
+        "int8 tiles GOP/s": round(_core.measure_byte_tiles() / 1e9),
     }
 
 

@@ -22,7 +22,7 @@ from split_words import word_splitter
 ISAS = _core.isas()
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = [entry["name"] for entry in _core.formats() if entry["packed"]]
-TILE_KERNELS = {"pack_tiles", "matmul_tiles"}  # rounded products: tests/test_tiles.py
+TILE_KERNELS = {"pack_tiles", "matmul_tiles", "probe_tiles"}  # tests/test_tiles.py
 
 Arrays = list[np.ndarray]
 CASES: dict[str, Callable[[np.random.Generator], Iterator[Arrays]]] = {}

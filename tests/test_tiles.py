@@ -186,3 +186,14 @@ def test_compute_that_cannot_be_had_is_refused(compute: str, message: str) -> No
     dy = np.zeros((40, 4), np.float32)
     with pytest.raises(ValueError, match="linear_backward: " + message):
         _core.linear_backward(dy, x, None, w, compute=compute)
+
+
+@needs_tiles
+def test_limits_of_tiles_are_rates(tiles: None) -> None:
+    assert 1e6 < _core.measure_bf16_tiles() < 1e16
+    assert 1e6 < _core.measure_byte_tiles() < 1e16
+
+
+def test_limits_of_tiles_are_zero_without_tiles(restore_isa: None) -> None:
+    _core.use_isa("scalar")
+    assert _core.measure_bf16_tiles() == _core.measure_byte_tiles() == 0

@@ -41,6 +41,8 @@ void bind_runtime(py::module_& m) {
   m.def("measure_fma", &ops::measure_fma, py::call_guard<py::gil_scoped_release>());
   m.def("measure_pairs", &ops::measure_pairs, py::call_guard<py::gil_scoped_release>());
   m.def("measure_bytes", &ops::measure_bytes, py::call_guard<py::gil_scoped_release>());
+  m.def("measure_bf16_tiles", &ops::measure_bf16_tiles, py::call_guard<py::gil_scoped_release>());
+  m.def("measure_byte_tiles", &ops::measure_byte_tiles, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace lowbit::bindings

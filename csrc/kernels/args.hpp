@@ -11,18 +11,19 @@
 namespace lowbit {
 
 // What a probe drives to its limit.
-enum class Limit : int { read, fma, pairs, bytes };
+enum class Limit : int { read, fma, pairs, bytes, tiles, byte_tiles };
 
-// Reads `bytes`, or multiplies `repeats` times in every register of a tile.
+// Reads `bytes`, or multiplies `repeats` times in every register of a tile; probe_tiles has four
+// matrix tiles of sums.
 struct ProbeArgs {
   Limit limit;
-  const uint8_t* data;  // at least kProbeStep bytes
+  const uint8_t* data;  // at least kProbeStep bytes; probe_tiles: kProbeTileBytes
   int64_t bytes;        // read: a multiple of kProbeStep
   int64_t repeats;      // fma, pairs, bytes
   float* result;        // one float that depends on everything
 };
 
-constexpr int64_t kProbeStep = 256;
+constexpr int64_t kProbeStep = 256, kProbeTileBytes = 16384;
 
 // Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format.
 struct QuantizeArgs {

@@ -11,5 +11,7 @@ double measure_read(VectorView<const uint8_t> data);  // bytes a second, all thr
 double measure_fma();    // float operations a second: two for each multiply-add
 double measure_pairs();  // the same for pairs of 16-bit integers that are summed in 32 bits
 double measure_bytes();  // the same for four signed bytes
+double measure_bf16_tiles();  // the same in matrix tiles of bfloat16, 0 where there are none
+double measure_byte_tiles();  // the same in matrix tiles of bytes
 
 }  // namespace lowbit::ops
