@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "tokenizers/bpe_chunks.hpp"
+#include "tokenizers/unicode.hpp"
 #include "tokenizers/utf8_atoms.hpp"
 
 namespace lowbit::tokenizers {
@@ -12,12 +13,28 @@ void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
   check_length(word);
   if (const int32_t id = whole_word(word); id >= 0)
     return pieces.push_back({id, 0, static_cast<int32_t>(word.size())});
-  if (encode_short(word, pieces)) return;
+  for (size_t begin = 0, end; begin < word.size(); begin = end) {
+    end = seams_.end(word, begin);
+    const size_t before = pieces.size();
+    encode_stretch(word.substr(begin, end - begin), end - begin < word.size(), pieces);
+    if (begin == 0) continue;
+    for (size_t i = before; i < pieces.size(); ++i) {
+      pieces[i].begin += static_cast<int32_t>(begin);
+      pieces[i].end += static_cast<int32_t>(begin);
+    }
+  }
+}
+
+void Bpe::encode_stretch(std::string_view text, bool may_be_whole,
+                         std::vector<Piece>& pieces) const {
+  if (const int32_t id = may_be_whole ? whole_word(text) : -1; id >= 0)
+    return pieces.push_back({id, 0, static_cast<int32_t>(text.size())});
+  if (encode_short(text, pieces)) return;
   std::vector<Part> parts;
-  parts.reserve(word.size());
-  split_into_atoms(word, parts);
+  parts.reserve(text.size());
+  split_into_atoms(text, parts);
   const size_t count = merge(parts.data(), parts.size());
-  append(word, parts.data(), count, pieces);
+  append(text, parts.data(), count, pieces);
 }
 
 void Bpe::check_length(std::string_view word) {
@@ -45,11 +62,40 @@ size_t Bpe::split_into_bytes(std::string_view word, Part* parts) const {
   return word.size();
 }
 
+// The same for words of characters that are symbols, or bytes that have tokens.
+size_t Bpe::split_into_characters(std::string_view word, Part* parts) const {
+  if (characters_.empty()) return 0;
+  size_t count = 0;
+  for (size_t at = 0, length; at < word.size(); at += length) {
+    length = atom_length(word, at);
+    const auto byte_at = [&](size_t i) { return static_cast<uint8_t>(word[at + i]); };
+    const uint32_t symbol = length == 1 ? bytes_[byte_at(0)] : find_character(word, at, length);
+    const bool known = symbol != kNone;
+    const size_t added = known ? 1 : length;
+    if (count + added > kShortWord) return 0;
+    for (size_t i = 0; i < added; ++i) {
+      const auto begin = static_cast<int32_t>(at + i);
+      const auto end = known ? static_cast<int32_t>(at + length) : begin + 1;
+      parts[count] = {kNone, known ? symbol : fallback_[byte_at(i)], begin, end};
+      if (parts[count++].symbol == kNone) return 0;
+    }
+  }
+  rank_parts(merges_, parts, count);
+  return count;
+}
+
+uint32_t Bpe::find_character(std::string_view word, size_t at, size_t length) const {
+  size_t end = at;
+  const uint32_t point = next_point(word, end);
+  return point < characters_.size() ? characters_[point] : find_symbol(word.substr(at, length));
+}
+
 // The way of nearly all words. False for others.
 bool Bpe::encode_short(std::string_view word, std::vector<Piece>& pieces) const {
   if (!(derived_ || splits_->regular())) return false;
   Part parts[kShortWord];
-  const size_t count = split_into_bytes(word, parts);
+  const size_t bytes = split_into_bytes(word, parts);
+  const size_t count = bytes > 0 ? bytes : split_into_characters(word, parts);
   if (count == 0) return false;
   append(word, parts, merge_short(merges_, parts, count), pieces);
   return true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tokenizers/bpe_merges.hpp"
+#include "tokenizers/bpe_seams.hpp"
 #include "tokenizers/bpe_splits.hpp"
 #include "tokenizers/model.hpp"
 #include "tokenizers/token_table.hpp"
@@ -62,6 +63,7 @@ class Bpe : public Model {
   // Longer words are not searched for the lowest rank after each merge.
   static constexpr uint32_t kNone = Merges::kNone;
   static constexpr size_t kShortWord = 32, kVeryLong = size_t{1} << 14;
+  static constexpr uint32_t kTabled = 0x10000;  // code points
 
   Bpe(BpeVocabulary vocabulary, BpeOptions options, size_t merge_count);
 
@@ -74,6 +76,8 @@ class Bpe : public Model {
   uint32_t find_merged(TokenPair pair, uint32_t rank, uint32_t guess, std::string& text) const;
   void list_merges();
   void finish();
+  void list_seams();
+  void list_characters();
   void renumber(const std::vector<Merge>& made);
   void list_whole_words(const std::vector<bool>& spelled);
 
@@ -92,7 +96,10 @@ class Bpe : public Model {
            static_cast<uint8_t>(text[at + 1]);
   }
   size_t split_into_bytes(std::string_view word, Part* parts) const;
+  size_t split_into_characters(std::string_view word, Part* parts) const;
+  uint32_t find_character(std::string_view word, size_t at, size_t length) const;
   bool split_into_known_bytes(std::string_view word, std::vector<Part>& parts) const;
+  void encode_stretch(std::string_view text, bool may_be_whole, std::vector<Piece>& pieces) const;
   bool encode_short(std::string_view word, std::vector<Piece>& pieces) const;
   uint32_t find_atom(std::string_view word, size_t at, size_t length, std::string& text) const;
   void split_into_atoms(std::string_view word, std::vector<Part>& parts) const;
@@ -119,6 +126,8 @@ class Bpe : public Model {
   std::vector<bool> whole_;           // by number: whether the token's text as a word is the token
   size_t longest_ = 0;                // of those, in bytes
   WholeWords whole_words_{0};         // of them those that fit
+  std::vector<uint32_t> characters_;  // symbols by code point, of words of characters
+  Seams seams_;
   std::unique_ptr<Splits> splits_;
   mutable std::once_flag long_words_once_;
   mutable std::unique_ptr<LongWords> long_words_;

@@ -275,13 +275,57 @@ void Bpe::finish() {
   for (const Merge& merge : splits_->made())
     spelled[merge.merged] = spelled[merge.left] && spelled[merge.right];
   list_whole_words(spelled);
+  list_seams();
   if (splits_->regular() && merges_.listed()) renumber(splits_->made());
   std::vector<Merge>().swap(order_);
+  list_characters();
   if (byte_pairs_.empty()) return;
   for (size_t left = 0; left < 256; ++left)
     for (size_t right = 0; right < 256; ++right)
       if (bytes_[left] != kNone && bytes_[right] != kNone)
         byte_pairs_[left << 8 | right] = merges_.rank(bytes_[left], bytes_[right]);
+}
+
+// Only where all characters that are no symbols go their own way: byte by byte.
+void Bpe::list_characters() {
+  if (options_.atoms != Atoms::characters || has_affixes() || derived_) return;
+  characters_.assign(kTabled, kNone);
+  for (uint32_t token = 0; token < index_.size(); ++token) {
+    const std::string_view text = index_.text(token);
+    if (text.size() < 2 || atom_length(text, 0) != text.size()) continue;
+    size_t at = 0;
+    const uint32_t point = next_point(text, at);
+    if (point < kTabled) characters_[point] = find_symbol(text);
+  }
+}
+
+// Not where a word may be more than its merges, or where atoms are dropped and places move. One
+// side has to be known; the other may be a byte's token. Unknown atoms wait for a known one, so
+// that they may stand between the two, which matters where they merge.
+void Bpe::list_seams() {
+  if (options_.atoms != Atoms::characters || has_affixes() || options_.ignore_merges) return;
+  if (unknown_ == kNone && !derived_) return;
+  std::vector<bool> merges(ids_.size()), joined(256 * 256);
+  for (const Merge& merge : order_) merges[merge.left] = merges[merge.right] = true;
+  for (uint32_t token = 0; token < index_.size(); ++token) {
+    const std::string_view text = index_.text(token);
+    for (size_t at = 0; at + 1 < text.size(); ++at) joined[byte_pair(text, at)] = true;
+  }
+  const auto known = [&](size_t byte) {
+    const uint32_t symbol = bytes_[byte];
+    return symbol != kNone && symbol != unknown_ && ids_[symbol] >= 0;
+  };
+  const auto lone = [&](size_t byte) {
+    return bytes_[byte] == kNone && fallback_[byte] != kNone && !merges[fallback_[byte]];
+  };
+  const bool unknown_merges = unknown_ != kNone && merges[unknown_];
+  const auto separate = [&](size_t left, size_t right) {
+    if (known(left) && known(right)) return !joined[left << 8 | right];
+    return (known(left) && lone(right)) || (lone(left) && known(right) && !unknown_merges);
+  };
+  for (size_t left = 0; left < 0x80; ++left)
+    for (size_t right = 0; right < 0x80; ++right)
+      if (separate(left, right)) seams_.add(left, right);
 }
 
 // `spelled`: the tokens that are the encoding of their own text.

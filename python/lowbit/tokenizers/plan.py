@@ -146,11 +146,13 @@ def _replaces_visible(options: dict[str, Any]) -> bool:
 def _cut(spec: TokenizerSpec) -> dict[str, Any] | None:
     """Where whole texts are one word: in front of runs of U+2581, if it is a token and no token has
     one behind another character, since then neither a merge nor a run of what is unknown reaches
-    across."""
+    across. Characters that are dropped would leave runs side by side."""
     model = spec.model
     if not isinstance(model, Bpe) or spec.pre_tokenizers or model.ignore_merges:
         return None
     if model.end_of_word_suffix or model.continuing_prefix:
+        return None
+    if model.unknown is None and not (model.ranked or model.scores):
         return None
     if META not in model.vocabulary or model.vocabulary.table.has_behind(META):
         return None
