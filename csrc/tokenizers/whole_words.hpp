@@ -12,13 +12,15 @@ namespace lowbit::tokenizers {
 
 class WholeWords {
  public:
+  static constexpr size_t kMost = (size_t{1} << 21) - 2;
+
   explicit WholeWords(size_t count)
       : slots_(std::bit_ceil(2 * count + 2)), shift_(64 - std::countr_zero(slots_.size())) {
     entries_.reserve(count + 1);
     entries_.push_back({});
   }
 
-  // At most `count` words, fewer than 2^21, none of them empty or longer than a key.
+  // At most `count` words and kMost, none of them empty or longer than a key.
   void insert(std::string_view word, int32_t id) {
     const WordKey key = key_of(word);
     const uint32_t tag = tag_of(key.hash());

@@ -7,40 +7,66 @@
 
 namespace lowbit::tokenizers {
 
+namespace {
+
+// Those that start with a prefix, without it, by their numbers.
+std::vector<DoubleArray::Entry> entries_behind(std::string_view prefix, const StringTable& tokens) {
+  std::vector<DoubleArray::Entry> entries;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::string_view token = tokens[i];
+    if (token.size() > prefix.size() && token.starts_with(prefix))
+      entries.push_back({token.substr(prefix.size()), static_cast<int32_t>(i)});
+  }
+  return entries;
+}
+
+}  // namespace
+
 Vocabulary::Vocabulary(const StringTable& tokens, const std::vector<int32_t>& ids,
                        VocabularyOptions options)
-    : options_(std::move(options)) {
+    : options_(std::move(options)), ids_(ids), first_(entries_behind("", tokens)),
+      continuing_(entries_behind(options_.continuing_prefix, tokens)),
+      whole_words_(tokens.size()) {
   check(tokens.size() == ids.size(), "Tokenizer: ", tokens.size(), " tokens but ", ids.size(),
         " ids");
-  const std::string& prefix = options_.continuing_prefix;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    first_.insert(tokens[i], ids[i]);
-    if (tokens[i].size() > prefix.size() && tokens[i].starts_with(prefix))
-      continuing_.insert(tokens[i].substr(prefix.size()), ids[i]);
-  }
+  if (tokens.size() > WholeWords::kMost) return;
+  // Of equal ones the last counts, which is met first.
+  for (size_t i = tokens.size(); i-- > 0;)
+    if (!tokens[i].empty() && tokens[i].size() <= WordKey::kMaxBytes)
+      whole_words_.insert(tokens[i], ids[i]);
 }
 
 // Greedy longest match from the left (Devlin et al., 2019).
 void Vocabulary::encode(std::string_view word, std::vector<Piece>& pieces) const {
   const Piece unknown{options_.unknown_id, 0, static_cast<int32_t>(word.size())};
-  if (options_.model == WordModel::whole_word) {
-    const int32_t id = first_.find(word);
-    pieces.push_back(id == Trie::kNone ? unknown : Piece{id, 0, unknown.end});
-    return;
+  const bool pieced = options_.model == WordModel::wordpiece;
+  if (pieced && static_cast<int64_t>(word.size()) > options_.max_characters &&
+      std::count_if(word.begin(), word.end(), starts_point) > options_.max_characters)
+    return pieces.push_back(unknown);
+  if (word.size() <= WordKey::kMaxBytes)
+    if (const int32_t id = whole_words_.find(word); id >= 0)
+      return pieces.push_back({id, 0, unknown.end});
+  if (!pieced) {
+    const int32_t number = first_.find(word);
+    return pieces.push_back(
+        {number == DoubleArray::kNone ? unknown.id : ids_[number], 0, unknown.end});
   }
-  const auto characters = std::count_if(word.begin(), word.end(), starts_point);
-  if (characters > options_.max_characters) return pieces.push_back(unknown);
   const size_t before = pieces.size();
   for (size_t at = 0; at < word.size();) {
-    const Trie& trie = at == 0 ? first_ : continuing_;
-    const Trie::Match match = trie.longest(word.substr(at));
-    if (match.id == Trie::kNone) {
+    const DoubleArray& trie = at == 0 ? first_ : continuing_;
+    int32_t number = DoubleArray::kNone;
+    size_t length = 0;
+    trie.prefixes(word.substr(at), [&](size_t bytes, int32_t found) {
+      const bool ends = found != DoubleArray::kNone;
+      number = ends ? found : number;
+      length = ends ? bytes : length;
+    });
+    if (number == DoubleArray::kNone) {
       pieces.resize(before);
       return pieces.push_back(unknown);
     }
-    pieces.push_back({match.id, static_cast<int32_t>(at),
-                      static_cast<int32_t>(at + match.length)});
-    at += match.length;
+    pieces.push_back({ids_[number], static_cast<int32_t>(at), static_cast<int32_t>(at + length)});
+    at += length;
   }
 }
 

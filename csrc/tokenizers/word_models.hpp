@@ -5,9 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizers/double_array.hpp"
 #include "tokenizers/model.hpp"
 #include "tokenizers/string_table.hpp"
-#include "tokenizers/trie.hpp"
+#include "tokenizers/whole_words.hpp"
 
 namespace lowbit::tokenizers {
 
@@ -31,8 +32,10 @@ class Vocabulary final : public Model {
 
  private:
   VocabularyOptions options_;
-  Trie first_;       // entries as they are
-  Trie continuing_;  // entries that start with the prefix, without it
+  std::vector<int32_t> ids_;  // by number of the token, which the others give
+  DoubleArray first_;         // entries as they are
+  DoubleArray continuing_;    // entries that start with the prefix, without it
+  WholeWords whole_words_;    // of the first those that fit
 };
 
 }  // namespace lowbit::tokenizers
