@@ -13,10 +13,14 @@ namespace lowbit::tokenizers {
 // ends, so that little is left to merge.
 class Seams {
  public:
-  void add(size_t left, size_t right) { between_.set(left << 8 | right); }
+  void add(size_t left, size_t right) {
+    between_.set(left << 8 | right);
+    any_ = true;
+  }
 
   // Where the stretch that begins at `begin` ends.
   size_t end(std::string_view word, size_t begin) const {
+    if (!any_) return word.size();
     size_t at = begin + 1;
     while (at < word.size() && !between_[pair(word, at - 1)]) ++at;
     return at;
@@ -29,6 +33,7 @@ class Seams {
   }
 
   std::bitset<256 * 256> between_;
+  bool any_ = false;
 };
 
 }  // namespace lowbit::tokenizers
