@@ -12,6 +12,7 @@ constexpr int kMostRows = kTileSums < 4 ? 1 : kTileSums < 8 ? 4 : 8;
 // Panels side by side: four chains of sums at least, since one would wait for itself.
 template <int rows>
 constexpr int kPanels = kMostRows == 1 || rows > 3 ? 1 : rows > 1 ? 2 : 4;
+
 // Bytes of codes that are asked for before their turn: processors look ahead themselves, but stop
 // at every page.
 constexpr int64_t kAhead = 1024;

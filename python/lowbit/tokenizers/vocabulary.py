@@ -6,6 +6,7 @@ for. All of them are immutable and can be pickled.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -106,8 +107,9 @@ class Vocabulary(Mapping[str, int]):
 class _Table(Sequence[Any]):
     """A sequence that is a list once it is more than read from and written to files."""
 
+    @abstractmethod
     def _listed(self) -> list[Any]:
-        raise NotImplementedError
+        """The same as a list."""
 
     def __getitem__(self, place: Any) -> Any:
         return self._listed()[place]
