@@ -87,6 +87,26 @@ def test_the_same_bits_for_any_number_of_threads(same_bits):
     same_bits(run)
 
 
+def test_bands_of_a_large_x_leave_the_bits_as_they_are(isa, same_bits):
+    """Packed rows have 1.5 MB for every thread: here one thread takes x in two or three bands."""
+    q = lb.quantize(normal(256, 4096), "int4")
+    weight = kernel_weight(q, "test")
+    x, dy = normal(250, 4096), normal(250, 256)
+    a, b, bias = normal(3, 4096), normal(256, 3), normal(256)
+    computes = ["fp32", "int16"] + (["bf16"] if isa == "amx" else [])
+
+    def run(compute: str) -> list[np.ndarray]:
+        y, xa = _core.linear_forward(x, weight, bias, None, a, b, 0.5, compute=compute)
+        back = _core.linear_backward(dy, x, xa, weight, a, b, 0.5, True, x, compute=compute)
+        return [y, xa, *back]
+
+    for compute in computes:
+        same_bits(lambda compute=compute: run(compute))
+        y = run(compute)[0]
+        exact = x.astype(np.float64) @ (q.dequantize() + 0.5 * b @ a).T + bias
+        assert np.linalg.norm(y - exact) < 5e-3 * np.linalg.norm(exact)
+
+
 FEW = 8  # rows up to which packed weights go straight into the sums, group by group
 
 

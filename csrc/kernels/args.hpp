@@ -128,17 +128,20 @@ struct PackInt8Args {
 
 // One product of the sum that a matmul computes: x W^T, or x W when `transposed`.
 struct Product {
-  MatrixView<const float> x;        // [M, depth]
+  MatrixView<const float> x;        // [M, depth], or a band of its columns
   WeightView weight;                // [N, depth], or [depth, N] when transposed
   const uint16_t* tiles = nullptr;  // x as pack_tiles leaves it; matmul_tiles reads only these
   Int16Rows int16 = {};             // x as pack_int16 leaves it; matmul_int16 reads only these
   Int8Rows int8 = {};               // x as pack_int8 leaves it; matmul_int8 reads only these
+  int64_t depth_begin = 0;          // the weight's depth at which the band of x begins
 };
 
 // y = scale * (sum of products + bias + residual), for one range of rows and of 16-wide panels of
 // columns. Each element of y is summed by one call in the order of the depth, so the result does
-// not depend on how the ranges are cut. matmul_tiles rounds x and W to bfloat16 first and wants
-// row_begin to be a multiple of 32, as does matmul_int8_tiles; matmul_int8 wants a multiple of 16.
+// not depend on how the ranges are cut. matmul, matmul_int16 and matmul_tiles also take the first
+// product in bands, one call after the other: the first begins y, the last adds the second product.
+// matmul_tiles rounds x and W to bfloat16 first and wants row_begin to be a multiple of 32, as does
+// matmul_int8_tiles; matmul_int8 wants a multiple of 16.
 struct MatmulArgs {
   Product first;
   Product second;  // the low-rank part; x.data is null when there is none
@@ -150,6 +153,12 @@ struct MatmulArgs {
   int64_t row_begin, row_end;
   int64_t panel_begin, panel_end;
   float* scratch;  // matmul_scratch(...) floats, or that of the kernel
+
+  bool first_band() const { return first.depth_begin == 0; }
+  bool last_band() const {
+    const int64_t depth = transposed ? first.weight.rows : first.weight.cols;
+    return first.depth_begin + first.x.cols == depth;
+  }
 };
 
 // Columns from which few rows are multiplied with dense weights as they lie, a dot product each.

@@ -14,8 +14,9 @@ class Floats {
       : x_(a.first.x),
         begin_(span.begin),
         depth_(span.end - span.begin),
-        panels_(read_panels(a.first.weight, a.transposed, span.panel, span.count, span.begin,
-                            span.end, scratch)) {}
+        panels_(read_panels(a.first.weight, a.transposed, span.panel, span.count,
+                            a.first.depth_begin + span.begin, a.first.depth_begin + span.end,
+                            scratch)) {}
 
   void place(Tile& t, int64_t row) const {
     t.segments[t.segment_count++] = {x_.row(row) + begin_, x_.stride,

@@ -96,9 +96,10 @@ class Integers {
     float* scales = scratch;
     auto* codes = reinterpret_cast<int16_t*>(scales + kMatmulPanels * kLanes);
     float* panel = scratch + kScratch - kLanes * kMatmulDepth;
-    const WeightView& w = a.first.weight;
+    const int64_t first = a.first.depth_begin;
     for (int64_t p = 0; p < span.count; ++p) {
-      read_panel(w, a.transposed, span.panel + p, span.begin, span.end, panel);
+      read_panel(a.first.weight, a.transposed, span.panel + p, first + span.begin,
+                 first + span.end, panel);
       round_panel(panel, span.end - span.begin, codes + p * kLanes * depth_, scales + p * kLanes);
     }
     codes_ = codes;

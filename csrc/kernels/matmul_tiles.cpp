@@ -103,13 +103,14 @@ void multiply_span(const MatmulArgs& a, const Span& span, int64_t panel, int64_t
   }
 }
 
-// Panels [panel, panel + count) for depths [begin, end) of a product, rounded into `buffer`.
+// Panels [panel, panel + count) for columns [begin, end) of a product's x, rounded into `buffer`.
 Run prepare(const Product& product, bool transposed, int64_t panel, int64_t count, int64_t begin,
             int64_t end, uint16_t* buffer) {
   const int64_t steps = ceil_div(end - begin, kTileDepths);
   const int64_t panel_stride = steps * kTileElements;
   for (int64_t p = 0; p < count; ++p)
-    round_panel(product.weight, transposed, panel + p, begin, end, buffer + p * panel_stride);
+    round_panel(product.weight, transposed, panel + p, product.depth_begin + begin,
+                product.depth_begin + end, buffer + p * panel_stride);
   const int64_t row_tiles = ceil_div(product.x.cols, kTileDepths) * kTileElements;
   return {product.tiles + begin / kTileDepths * kTileElements, row_tiles, buffer, panel_stride,
           steps};
@@ -149,7 +150,7 @@ void matmul_tiles(const MatmulArgs& a) noexcept {
     const int64_t count = left < kMatmulPanels ? left : kMatmulPanels;
     for (int64_t k = 0; k == 0 || k < depth; k += kMatmulTileDepth) {
       const int64_t stop = k + kMatmulTileDepth < depth ? k + kMatmulTileDepth : depth;
-      Span span{{}, 1, k == 0, stop == depth};
+      Span span{{}, 1, k == 0 && a.first_band(), stop == depth && a.last_band()};
       span.runs[0] = prepare(a.first, a.transposed, panel, count, k, stop, buffer);
       if (span.last && a.second.x) {
         span.run_count = 2;

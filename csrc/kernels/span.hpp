@@ -18,7 +18,7 @@ constexpr int64_t kBlock = 48;  // rows of x kept in the second-level cache, a m
 
 struct Span {
   int64_t panel, count;  // panels of this group
-  int64_t begin, end;    // depth
+  int64_t begin, end;    // columns of the band of x
   bool first, last;
 };
 
@@ -76,7 +76,8 @@ void multiply_spans(const MatmulArgs& a) {
     const int64_t count = left < kMatmulPanels ? left : kMatmulPanels;
     for (int64_t k = 0; k == 0 || k < depth; k += kMatmulDepth) {
       const int64_t stop = k + kMatmulDepth < depth ? k + kMatmulDepth : depth;
-      multiply_span<Main>(a, {panel, count, k, stop, k == 0, stop == depth});
+      multiply_span<Main>(a, {panel, count, k, stop, k == 0 && a.first_band(),
+                              stop == depth && a.last_band()});
     }
   }
 }

@@ -64,18 +64,17 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
     Buffer masked(x.rows, x.cols);
     dropout(x, lora.dropout, masked.view);
     down->first.x = masked.view;
-    matmul(*down, compute);
+    matmul_narrow(*down, compute);
     down.reset();
   }
-  const PackedRows packed(x, compute, w, down);
   MatmulArgs args{};
-  args.first = packed.times(w);
+  args.first = {x, w};
   if (lora) args.second = {xa, dense(lora.b)};
   args.bias = bias.data;
   args.residual = residual;
   args.scale = 1;
   args.y = y;
-  matmul(args, compute);
+  matmul(args, compute, down);
 }
 
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
@@ -91,15 +90,13 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   if (dx && residual)
     check_shape("linear_backward", "residual", residual, dy.rows, w.cols);
   MatmulArgs args{};
+  args.first = {dy, w};
   args.transposed = true;
   args.residual = residual;
   args.scale = 1;
   args.y = dx;
   if (!lora) {
-    if (!dx) return;
-    const PackedRows packed(dy, compute, w);
-    args.first = packed.times(w);
-    matmul(args, compute);
+    if (dx) matmul(args, compute);
     return;
   }
   check_low_rank("linear_backward", lora, w);
@@ -110,21 +107,22 @@ void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,
   check_shape("linear_backward", "db", gradients.db, w.rows, rank);
 
   Buffer dyb(dy.rows, rank);  // scale * dy b
-  // Without dx nothing but the adapter's product needs dy packed, and int16 does not.
-  const PackedRows packed(dy, dx || compute == Compute::bf16 ? compute : Compute::fp32, w,
-                          narrow({dy, dense(lora.b)}, true, lora.scale, dyb.view));
-  args.first = packed.times(w);
+  const MatmulArgs down = narrow({dy, dense(lora.b)}, true, lora.scale, dyb.view);
   if (!lora.dropout.active()) {
-    low_rank_gradients(dy, dyb.view, x, xa, gradients.da, gradients.db, compute);
     args.second = {dyb.view, dense(lora.a)};
-    if (dx) matmul(args, compute);
+    if (dx)
+      matmul(args, compute, down);
+    else
+      matmul_narrow(down, compute);
+    low_rank_gradients(dy, dyb.view, x, xa, gradients.da, gradients.db, compute);
     return;
   }
+  matmul_narrow(down, compute);
   Buffer masked(x.rows, x.cols);
   dropout(x, lora.dropout, masked.view);
   low_rank_gradients(dy, dyb.view, masked.view, xa, gradients.da, gradients.db, compute);
   if (!dx) return;
-  matmul(narrow({dyb.view, dense(lora.a)}, true, 1.0f, masked.view), compute);
+  matmul_narrow(narrow({dyb.view, dense(lora.a)}, true, 1.0f, masked.view), compute);
   dropout(masked.view, lora.dropout, masked.view);
   args.residual = masked.view;
   matmul(args, compute);

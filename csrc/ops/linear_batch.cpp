@@ -125,8 +125,7 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
   const MatrixView<const float> xs = order.gather(x, x_memory);
   const MatrixView<float> ys = order.target(y, y_memory);
   MatmulArgs args{};
-  const PackedRows packed(xs, compute, w);
-  args.first = packed.times(w);
+  args.first = {xs, w};
   args.bias = bias.data;
   args.residual = order.gather(residual, residual_memory);
   args.scale = 1;
@@ -177,10 +176,7 @@ void linear_batch_backward(MatrixView<const float> dy, MatrixView<const float> x
   std::optional<Buffer> dy_memory, x_memory, dx_memory;
   const MatrixView<const float> dys = order.gather(dy, dy_memory), xs = order.gather(x, x_memory);
   const MatrixView<float> dxs = order.target(gradients.dx, dx_memory);
-  if (dxs) {
-    const PackedRows packed(dys, compute, w);
-    matmul(narrow(packed.times(w), true, 1.0f, dxs), compute);
-  }
+  if (dxs) matmul(narrow({dys, w}, true, 1.0f, dxs), compute);
   for (size_t j = 0; j < batch.adapters.size(); ++j) {
     const LowRank& lora = batch.adapters[j];
     const int64_t begin = order.begin(j), end = order.end(j), rank = lora.a.rows;

@@ -35,17 +35,21 @@ MatmulArgs narrow(const Product& product, bool transposed, float scale, MatrixVi
   return args;
 }
 
+void matmul_narrow(const MatmulArgs& args, Compute compute) {
+  matmul(args, compute == Compute::bf16 ? compute : Compute::fp32);
+}
+
 void low_rank_gradients(MatrixView<const float> dy, MatrixView<const float> dyb,
                         MatrixView<const float> x, MatrixView<const float> xa,
                         MatrixView<float> da, MatrixView<float> db, Compute compute) {
   const int64_t rank = xa.cols;
   const Buffer xa_t = transposed(xa);
   Buffer db_t(rank, dy.cols);
-  matmul(narrow({xa_t.view, dense(dy)}, true, 1.0f, db_t.view), compute);
+  matmul_narrow(narrow({xa_t.view, dense(dy)}, true, 1.0f, db_t.view), compute);
   const Buffer turned = transposed(db_t.view);
   for (int64_t r = 0; r < dy.cols; ++r) std::copy_n(turned.view.row(r), rank, db.row(r));
   const Buffer dyb_t = transposed(dyb);
-  matmul(narrow({dyb_t.view, dense(x)}, true, 1.0f, da), compute);
+  matmul_narrow(narrow({dyb_t.view, dense(x)}, true, 1.0f, da), compute);
 }
 
 }  // namespace lowbit::ops

@@ -25,9 +25,11 @@ inline WeightView dense(MatrixView<const float> m) {
   return dense_weight(m.data, m.rows, m.cols, m.stride);
 }
 
-// y = scale * x W^T, or scale * x W when transposed: one of the adapter's products. They are small,
-// and int16 leaves them in float32.
+// y = scale * x W^T, or scale * x W when transposed: one of the adapter's products.
 MatmulArgs narrow(const Product& product, bool transposed, float scale, MatrixView<float> y);
+
+// Runs one by itself. They are small, and integers leave them in float32.
+void matmul_narrow(const MatmulArgs& args, Compute compute);
 
 // db = dy^T xa and da = dyb^T x, the gradients of the adapter's two matrices, with dyb = scale dy b
 // and xa = scale x a^T. The few rows of the rank are the rows of the product, the many of the batch

@@ -7,20 +7,14 @@
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
+#include "ops/packed_rows.hpp"
 
 namespace lowbit::ops {
 namespace {
 
-// Rows from which it pays to round x and every weight first.
-constexpr int64_t kManyRows = 32;
-
 // Rows up to which packed and dense weights go straight into the sums instead of into panels.
 // Measured: with nine, or five, a panel that all of them use is as fast.
 constexpr int64_t kFewRows = 8, kFewDenseRows = 4;
-
-// Columns of x that share a scale in int8: the weight's group, within these bounds. With fewer,
-// scaling would take a good part of a product.
-constexpr int64_t kLeastInt8Block = 128, kMostInt8Block = 256;
 
 // Bytes of a task's rows of x in int8, which are read again for every panel: they stay in the
 // second-level cache beside the panel's codes.
@@ -37,14 +31,6 @@ constexpr int64_t kMostTaskRows = 576;
 // preparing the panels once more costs less than reading rows that another core has there.
 constexpr int64_t kSharedRows = 192;
 constexpr int64_t kSharedValues = 1 << 20;
-
-// Rows that are rounded at a time: few enough for the second-level cache, and enough to read a
-// narrow weight once for all of them.
-constexpr int64_t kPackedRows = 192;
-
-// Floats from row to row that bring all rows of a tile into two places of the first-level cache,
-// where they push each other out before they are used.
-constexpr int64_t kCrowdedStride = 512;
 
 // Into how many parts the rows are cut, so that every thread has its own, or some tasks at least.
 int64_t row_parts(const MatmulArgs& args, int64_t groups, int64_t most) {
@@ -119,6 +105,30 @@ bool takes_few(const MatmulArgs& args) {
   return args.y.rows <= (packed ? kFewRows : kFewDenseRows) && !args.transposed;
 }
 
+void multiply_packed(const MatmulArgs& args, Compute compute) {
+  const KernelTable& table = kernels();
+  const int64_t second_depth = args.second.x.cols;
+  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
+  if (compute == Compute::int16 && args.first.int16.codes)
+    run(args, kTileRows, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
+  else if (compute == Compute::int8 && args.first.int8.codes)
+    multiply_int8(args);
+  else if (compute == Compute::bf16)
+    run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
+  else if (takes_few(args))
+    run_few(args, table.matmul_few);
+  else
+    run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
+}
+
+// The columns of a product's x from `begin` on.
+Product band(const Product& product, int64_t begin, int64_t columns) {
+  Product part = product;
+  part.x = {product.x.data + begin, product.x.rows, columns, product.x.stride};
+  part.depth_begin = begin;
+  return part;
+}
+
 }  // namespace
 
 Compute choose_compute(const char* function, const std::string& name, int64_t rows, Format format) {
@@ -149,111 +159,26 @@ Compute choose_backward(const char* function, const std::string& name, int64_t r
   return compute == Compute::int8 ? Compute::int16 : compute;
 }
 
-PackedRows::PackedRows(MatrixView<const float> x, Compute compute, const WeightView& weight,
-                       const std::optional<MatmulArgs>& along)
-    : x_(x) {
-  if (compute == Compute::int16) {
-    pack_int16(along);
-    return;
+void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along) {
+  const Product first = args.first;
+  const Packing packing = choose_packing(args, compute);
+  const int64_t depth = first.x.cols, width = packed_columns(first.x, packing);
+  std::optional<PackedRows> second;
+  for (int64_t begin = 0; begin == 0 || begin < depth; begin += width) {
+    const int64_t columns = std::min(width, depth - begin);
+    if (along) along->first = band({first.x, along->first.weight}, begin, columns);
+    const PackedRows packed(band(first, begin, columns), packing, along);
+    args.first = packed.product();
+    if (along && packing != Packing::int16) {
+      along->first.tiles = args.first.tiles;
+      multiply_packed(*along, compute);
+    }
+    // Now, since `along` may be what makes its x.
+    const bool last = begin + columns == depth;
+    if (last && args.second.x && packing == Packing::tiles)
+      args.second = second.emplace(args.second, packing).product();
+    multiply_packed(args, compute);
   }
-  if (compute == Compute::int8) pack_int8(weight);
-  if (compute == Compute::fp32 && x.rows > kFewRows && x.stride % kCrowdedStride == 0) copy_rows();
-  if (compute == Compute::bf16 && kernels().pack_tiles) pack_tiles();
-  if (!along) return;
-  MatmulArgs args = *along;
-  args.first.tiles = tiles_.get();
-  matmul(args, compute);
-}
-
-void PackedRows::copy_rows() {
-  const MatrixView<const float> from = x_;
-  const int64_t stride = round_up(from.cols, 16) | 16;
-  floats_ = take<float>(from.rows * stride);
-  parallel_for(from.rows, row_grain(from.cols), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      std::copy_n(from.row(r), from.cols, floats_.get() + r * stride);
-  });
-  x_ = {floats_.get(), from.rows, from.cols, stride};
-}
-
-void PackedRows::pack_tiles() {
-  const KernelTable& table = kernels();
-  tiles_ = take<uint16_t>(packed_tiles(x_.rows, x_.cols));
-  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, x_.cols));
-  parallel_for(ceil_div(x_.rows, 16), grain, [&](int64_t begin, int64_t end) {
-    table.pack_tiles({x_, tiles_.get(), begin, end});
-  });
-}
-
-void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
-  const KernelTable& table = kernels();
-  const int64_t stride = int16_stride(x_.cols);
-  const int64_t stretches = std::max<int64_t>(1, ceil_div(x_.cols, kMatmulDepth));
-  codes_ = take<int16_t>(x_.rows * stride);
-  scales_ = take<float>(x_.rows * stretches);
-  int16_ = {codes_.get(), scales_.get(), stride, stretches};
-  parallel_for(x_.rows, kPackedRows, [&](int64_t begin, int64_t end) {
-    table.pack_int16({x_, codes_.get(), scales_.get(), stride, stretches, begin, end});
-    if (!along) return;
-    MatmulArgs task = *along;
-    task.scratch = scratch<float>(matmul_scratch(0));
-    task.row_begin = begin, task.row_end = end;
-    task.panel_begin = 0, task.panel_end = ceil_div(task.y.cols, 16);
-    table.matmul(task);
-  });
-}
-
-void PackedRows::pack_int8(const WeightView& weight) {
-  const KernelTable& table = kernels();
-  const int64_t piece = std::clamp<int64_t>(weight.group_size, 1, kMostInt8Block);
-  const int64_t block = std::max(piece, kLeastInt8Block);
-  // A tile takes 64 columns, which must not have several scales.
-  const bool tiles = table.matmul_int8_tiles && x_.rows >= kManyRows &&
-                     (piece % 64 == 0 || piece == x_.cols);
-  const int64_t stride = round_up(x_.cols, tiles ? 64 : 16), rows = round_up(x_.rows, 16);
-  const int64_t blocks = ceil_div(x_.cols, block), pieces = ceil_div(x_.cols, piece);
-  bytes_ = take<int8_t>(rows * stride);
-  scales_ = take<float>(rows * blocks);
-  starts_ = take<int32_t>(rows * pieces);
-  int8_ = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride, block, blocks, piece, pieces};
-  parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
-    table.pack_int8({x_, weight.format, bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
-                     block, blocks, piece, pieces, begin, end});
-  });
-}
-
-Product PackedRows::times(const WeightView& weight) const {
-  return {x_, weight, tiles_.get(), int16_, int8_};
-}
-
-void matmul(MatmulArgs args, Compute compute) {
-  const KernelTable& table = kernels();
-  const int64_t second_depth = args.second.x.cols;
-  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
-  if (compute == Compute::int16 && args.first.int16.codes) {
-    run(args, kTileRows, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
-    return;
-  }
-  if (compute == Compute::int8 && args.first.int8.codes) {
-    multiply_int8(args);
-    return;
-  }
-  if (compute == Compute::fp32 && takes_few(args)) {
-    run_few(args, table.matmul_few);
-    return;
-  }
-  if (compute != Compute::bf16 || !table.matmul_tiles) {
-    run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
-    return;
-  }
-  std::optional<PackedRows> first, second;
-  const auto pack = [&](Product& product, std::optional<PackedRows>& packed) {
-    if (product.x && !product.tiles)
-      product = packed.emplace(product.x, compute, product.weight).times(product.weight);
-  };
-  pack(args.first, first);
-  pack(args.second, second);
-  run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
 }
 
 void multiply_here(MatmulArgs args) {

@@ -30,6 +30,9 @@ namespace lowbit::ops {
 //         same bits on every instruction set.
 enum class Compute { fp32, int16, bf16, int8 };
 
+// Rows from which it pays to round x and every weight first.
+constexpr int64_t kManyRows = 32;
+
 // A name, or "auto" for the fastest that errs no more than bf16 does. With enough rows that is bf16
 // where this instruction set has tiles; else int16 where it pays, but fp32 for fp32 weights.
 // ArgumentError when the name is not known or cannot be had here.
@@ -46,38 +49,10 @@ struct Buffer {
   MatrixView<float> view;
 };
 
-// The rows of x as a product takes them; for fp32 they are copied where they lie a power of two
-// apart. Made once, it serves every
-// product of the same x. `along` is a narrow product of x that is computed with it: for int16 while
-// the rows are in the cache, and always from x itself.
-class PackedRows {
- public:
-  // int8 takes its blocks from `weight`.
-  PackedRows(MatrixView<const float> x, Compute compute, const WeightView& weight,
-             const std::optional<MatmulArgs>& along = {});
-  // x times a weight, with what was packed.
-  Product times(const WeightView& weight) const;
-
- private:
-  void copy_rows();
-  void pack_tiles();
-  void pack_int16(const std::optional<MatmulArgs>& along);
-  void pack_int8(const WeightView& weight);
-
-  MatrixView<const float> x_;
-  Memory<float> floats_;
-  Memory<uint16_t> tiles_;
-  Memory<int16_t> codes_;
-  Memory<float> scales_;
-  Int16Rows int16_;
-  Memory<int8_t> bytes_;
-  Memory<int32_t> starts_;
-  Int8Rows int8_;
-};
-
-// Runs a product over all threads. Ranges and scratch are filled in here; so are the tiles of an
-// operand that comes without.
-void matmul(MatmulArgs args, Compute compute);
+// Runs a product over all threads. Ranges and scratch are filled in here; so is x in the form that
+// the kernel reads. `along` is a narrow product of the same x, which is computed first, from x as
+// it is but in bf16, and may make what args.second reads.
+void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along = {});
 
 // Runs a product in fp32 in the calling thread, which may be one of a pool's.
 void multiply_here(MatmulArgs args);
