@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import lowbit as lb
 from lowbit import _core
 from lowbit.quantization.matrix import packed_formats
+from lowbit.reference import quantization as reference
 
 FORMATS = packed_formats()
 # Largest error of one value as a share of its group's largest magnitude: half a step of int8, a
@@ -143,6 +144,25 @@ def test_values_that_are_no_numbers_are_refused_with_their_place():
         lb.quantize(np.zeros(5))
     with pytest.raises(TypeError, match="dtype"):
         lb.quantize(np.array([["a"]]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 15, 63, 64, 4500, 4999])
+def test_every_column_is_looked_at(isa, value, column):
+    w = normal(18, 5000)
+    w[17, column] = value
+    for format in packed_formats():
+        for group_size in (64, None):
+            with pytest.raises(ValueError, match=rf"w\[17, {column}\] is -?(nan|inf)"):
+                lb.quantize(w, format, group_size)
+
+
+def test_rows_that_are_read_twice_round_as_the_reference_says(isa):
+    w = normal(18, 5000)  # more than the kernel keeps
+    w[3, 4500], w[3, 100] = 9, -9  # the first of two extremes decides int4's sign
+    for format in packed_formats():
+        expected = reference.quantize(w, format, None).dequantize()
+        np.testing.assert_allclose(lb.quantize(w, format, None).dequantize(), expected, 1e-6)
 
 
 def test_other_dtypes_and_strides_are_taken():

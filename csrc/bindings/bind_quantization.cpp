@@ -35,7 +35,7 @@ py::dict parts(const PackedMatrix& m) {
   py::dict d("format"_a = ops::format_info(m.format).name, "rows"_a = m.rows, "cols"_a = m.cols,
              "group_size"_a = m.group_size == m.cols ? 0 : m.group_size,
              "double_quant"_a = m.double_quant(),
-             "lines"_a = copy_out(m.lines.data(), m.lines.size));
+             "lines"_a = copy_out(m.lines.get(), m.line_bytes));
   if (m.double_quant()) {
     d["scale_codes"] = copy_out(m.scale_codes.data(), std::ssize(m.scale_codes));
     d["scale_scales"] = copy_out(m.scale_scales.data(), std::ssize(m.scale_scales));
@@ -59,7 +59,7 @@ PackedMatrix from_parts(const py::dict& d) {
       "PackedMatrix.from_parts", py::cast<std::string>(d["format"]), py::cast<int64_t>(d["rows"]),
       py::cast<int64_t>(d["cols"]), py::cast<int64_t>(d["group_size"]),
       py::cast<bool>(d["double_quant"]));
-  copy_in(d, "lines", m.lines.data(), m.lines.size);
+  copy_in(d, "lines", m.lines.get(), m.line_bytes);
   if (m.double_quant()) {
     copy_in(d, "scale_codes", m.scale_codes.data(), std::ssize(m.scale_codes));
     copy_in(d, "scale_scales", m.scale_scales.data(), std::ssize(m.scale_scales));

@@ -25,7 +25,8 @@ struct ProbeArgs {
 
 constexpr int64_t kProbeStep = 256, kProbeTileBytes = 16384;
 
-// Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format.
+// Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format. A group
+// with an infinite or NaN value has the scale NaN.
 struct QuantizeArgs {
   MatrixView<const float> source;  // [rows, cols]
   Format format;
@@ -33,7 +34,12 @@ struct QuantizeArgs {
   uint8_t* lines;  // as WeightView::data
   float* scales;   // as WeightView::scales
   int64_t block_begin, block_end;
+  float* scratch;  // kQuantizeScratch floats
 };
+
+// Columns of a group that are read once; the panel stays in the second-level cache.
+constexpr int64_t kQuantizeColumns = 4096;
+constexpr int64_t kQuantizeScratch = kBlockRows * kQuantizeColumns;
 
 // Rows [16 block_begin, 16 block_end) of any format to floats.
 struct DequantizeArgs {

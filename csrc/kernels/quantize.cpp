@@ -19,37 +19,76 @@ I32 encode_line(const Packed& format, const float* panel, F32 inverse) {
     return code;
 }
 
+constexpr int kChains = 4;
+
+// What rounding needs to know of a group. A chain of sums has columns of its own, one behind the
+// other, so that of values of equal size the first remains.
+struct Extremes {
+  F32 value = zero(), size = zero();
+  F32 flaw = zero();  // NaN where a value is infinite or NaN
+
+  void add(F32 x) {
+    const F32 s = abs(x);
+    value = select_less(size, s, x, value);
+    size = max(s, size);
+    flaw = fma(x, zero(), flaw);
+  }
+  void add(const Extremes& later) {
+    value = select_less(size, later.size, later.value, value);
+    size = max(later.size, size);
+    flaw = flaw + later.flaw;
+  }
+};
+
+void add_panel(const float* panel, int64_t columns, Extremes& all) {
+  const int64_t part = columns / kChains;
+  Extremes chains[kChains];
+  for (int64_t i = 0; i < part; ++i)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) chains[c].add(load(panel + (c * part + i) * kLanes));
+  for (const Extremes& chain : chains) all.add(chain);
+  for (int64_t i = kChains * part; i < columns; ++i) all.add(load(panel + i * kLanes));
+}
+
+// Columns that a panel holds to lines. What is beyond the last becomes zero.
 template <class Packed>
-void quantize_group(const QuantizeArgs& a, int64_t block, int64_t group) {
+void encode_panel(const Packed& format, float* panel, int64_t columns, F32 inverse,
+                  uint8_t* lines) {
   constexpr int per_line = Packed::kColumnsPerLine;
-  constexpr int64_t kChunk = 64;  // columns read at a time; the group may be a whole row
-  const Packed format;
+  for (int64_t i = columns; i % per_line != 0; ++i) store(panel + i * kLanes, zero());
+  for (int64_t i = 0; i < columns; i += per_line)
+    store_i32(lines + i / per_line * 64, encode_line(format, panel + i * kLanes, inverse));
+}
+
+template <class Packed>
+void quantize_group(const QuantizeArgs& a, const Packed& format, int64_t block, int64_t group) {
+  constexpr int per_line = Packed::kColumnsPerLine;
   const WeightView source =
       dense_weight(a.source.data, a.source.rows, a.source.cols, a.source.stride);
   const int64_t begin = group * a.group_size;
   const int64_t end = begin + a.group_size < source.cols ? begin + a.group_size : source.cols;
-  float panel[kChunk * kLanes];
-
-  F32 extreme = zero();
-  for (int64_t k = begin; k < end; k += kChunk) {
-    const int64_t stop = k + kChunk < end ? k + kChunk : end;
+  float* panel = a.scratch;
+  const auto read = [&](int64_t k) {
+    const int64_t stop = k + kQuantizeColumns < end ? k + kQuantizeColumns : end;
     read_panel(source, block, k, stop, panel);
-    for (int64_t i = 0; i < stop - k; ++i) {
-      const F32 x = load(panel + i * kLanes);
-      extreme = select_less(abs(extreme), abs(x), x, extreme);
-    }
+    return stop - k;
+  };
+
+  Extremes extremes;
+  for (int64_t k = begin; k < end; k += kQuantizeColumns) add_panel(panel, read(k), extremes);
+  const F32 scale = select_less(abs(extremes.flaw), set1(1.0f), Packed::scale(extremes.value),
+                                extremes.flaw);
+  store(a.scales + (block * a.groups + group) * kBlockRows, scale);
+
+  const F32 inverse = Packed::inverse(extremes.value);
+  uint8_t* lines = a.lines + block * ceil_div(source.cols, per_line) * 64;
+  if (end - begin <= kQuantizeColumns) {
+    encode_panel(format, panel, end - begin, inverse, lines + begin / per_line * 64);
+    return;
   }
-  store(a.scales + (block * a.groups + group) * kBlockRows, Packed::scale(extreme));
-
-  const F32 inverse = Packed::inverse(extreme);
-  const int64_t lines_per_block = ceil_div(source.cols, per_line);
-  uint8_t* lines = a.lines + block * lines_per_block * 64;
-  for (int64_t k = begin; k < end; k += kChunk) {
-    const int64_t stop = k + kChunk < end ? k + kChunk : end;
-    read_panel(source, block, k, stop, panel);
-    for (int64_t i = stop - k; i % per_line != 0; ++i) store(panel + i * kLanes, zero());
-    for (int64_t i = 0; i < stop - k; i += per_line)
-      store_i32(lines + (k + i) / per_line * 64, encode_line(format, panel + i * kLanes, inverse));
+  for (int64_t k = begin; k < end; k += kQuantizeColumns) {
+    const int64_t columns = read(k);
+    encode_panel(format, panel, columns, inverse, lines + k / per_line * 64);
   }
 }
 
@@ -57,10 +96,11 @@ void quantize_group(const QuantizeArgs& a, int64_t block, int64_t group) {
 
 void quantize(const QuantizeArgs& a) noexcept {
   visit(a.format, [&](auto tag) {
-    if constexpr (tag.packed)
+    if constexpr (tag.packed) {
+      const typename decltype(tag)::type format;
       for (int64_t block = a.block_begin; block < a.block_end; ++block)
-        for (int64_t group = 0; group < a.groups; ++group)
-          quantize_group<typename decltype(tag)::type>(a, block, group);
+        for (int64_t group = 0; group < a.groups; ++group) quantize_group(a, format, block, group);
+    }
   });
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <new>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -39,62 +38,65 @@ std::array<float, 256> make_dynamic_map() {
   return map;
 }
 
-uint8_t nearest_dynamic(float value) {
-  const float* map = dynamic_map();
-  const int above = static_cast<int>(std::lower_bound(map, map + 256, value) - map);
-  if (above == 0) return 0;
-  if (above == 256) return 255;
-  const float middle = (map[above - 1] + map[above]) / 2;
-  return static_cast<uint8_t>(value > middle ? above : above - 1);
+// The number of levels below `value`, by halving without a branch that could be foreseen wrongly,
+// then the nearer of the two levels around it.
+uint8_t nearest_dynamic(const float* map, float value) {
+  int below = 0;
+  for (int step = 128; step > 0; step /= 2) below += map[below + step - 1] < value ? step : 0;
+  if (below == 0) return 0;
+  const float middle = (map[below - 1] + map[below]) / 2;
+  return static_cast<uint8_t>(value > middle ? below : below - 1);
 }
 
-void check_finite(MatrixView<const float> w) {
-  for (int64_t r = 0; r < w.rows; ++r) {
-    const float* row = w.row(r);
-    float sum = 0;  // x * 0 is NaN for both NaN and infinity
-    for (int64_t c = 0; c < w.cols; ++c) sum += row[c] * 0.0f;
-    if (sum == 0.0f) continue;
+// Names the first of some rows' values that is not finite, if their scales say that there is one.
+void check_finite(MatrixView<const float> w, const PackedMatrix& m, int64_t row_begin,
+                  int64_t row_end) {
+  const float* scales = m.scales.data() + row_begin * m.groups;
+  const float* end = m.scales.data() + round_up(row_end, kBlockRows) * m.groups;
+  if (std::none_of(scales, end, [](float scale) { return std::isnan(scale); })) return;
+  for (int64_t r = row_begin; r < row_end; ++r)
     for (int64_t c = 0; c < w.cols; ++c)
-      check(std::isfinite(row[c]), "quantize: w[", r, ", ", c, "] is ", row[c],
+      check(std::isfinite(w.row(r)[c]), "quantize: w[", r, ", ", c, "] is ", w.row(r)[c],
             "; only finite values can be quantized");
+}
+
+// Calls use(place) for the places in m.scales of scales [begin, end) in row-major order.
+template <class Use>
+void for_scales(const PackedMatrix& m, int64_t begin, int64_t end, Use&& use) {
+  int64_t row = begin / m.groups, group = begin % m.groups;
+  for (int64_t i = begin; i < end; ++i) {
+    use(((row / kBlockRows) * m.groups + group) * kBlockRows + row % kBlockRows);
+    if (++group == m.groups) group = 0, ++row;
   }
 }
 
 // The scales of one matrix, rounded to 8 bits around their mean.
 void quantize_scales(PackedMatrix& m) {
   const int64_t count = m.rows * m.groups;
-  const auto at = [&](int64_t flat) -> int64_t {
-    const int64_t row = flat / m.groups, group = flat % m.groups;
-    return ((row / kBlockRows) * m.groups + group) * kBlockRows + row % kBlockRows;
-  };
+  const float* map = dynamic_map();
   double total = 0;
-  for (int64_t i = 0; i < count; ++i) total += m.scales[at(i)];
+  if (count) for_scales(m, 0, count, [&](int64_t at) { total += m.scales[at]; });
   m.scale_offset = count ? static_cast<float>(total / static_cast<double>(count)) : 0.0f;
   m.scale_scales.assign(ceil_div(count, kScaleBlock), 0.0f);
   m.scale_codes.assign(m.scales.size(), 0);
-  for (int64_t begin = 0; begin < count; begin += kScaleBlock) {
-    const int64_t end = std::min(begin + kScaleBlock, count);
-    float extreme = 0;
-    for (int64_t i = begin; i < end; ++i)
-      extreme = std::max(extreme, std::fabs(m.scales[at(i)] - m.scale_offset));
-    m.scale_scales[begin / kScaleBlock] = extreme;
-    const float inverse = 1.0f / std::max(extreme, 1e-38f);
-    for (int64_t i = begin; i < end; ++i)
-      m.scale_codes[at(i)] = nearest_dynamic((m.scales[at(i)] - m.scale_offset) * inverse);
-  }
+  parallel_for(ceil_div(count, kScaleBlock), 16, [&](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t begin = block * kScaleBlock, end = std::min(begin + kScaleBlock, count);
+      float extreme = 0;
+      for_scales(m, begin, end, [&](int64_t at) {
+        extreme = std::max(extreme, std::fabs(m.scales[at] - m.scale_offset));
+      });
+      m.scale_scales[block] = extreme;
+      const float inverse = 1.0f / std::max(extreme, 1e-38f);
+      for_scales(m, begin, end, [&](int64_t at) {
+        m.scale_codes[at] = nearest_dynamic(map, (m.scales[at] - m.scale_offset) * inverse);
+      });
+    }
+  });
   m.scales = {};
 }
 
 }  // namespace
-
-AlignedBytes::AlignedBytes(int64_t count)
-    : memory(static_cast<uint8_t*>(
-          ::operator new[](static_cast<size_t>(count), std::align_val_t{64}))),
-      size(count) {}
-
-void AlignedBytes::Free::operator()(uint8_t* p) const {
-  ::operator delete[](p, std::align_val_t{64});
-}
 
 const float* dynamic_map() {
   static const std::array<float, 256> map = make_dynamic_map();
@@ -105,7 +107,7 @@ WeightView PackedMatrix::view() const {
   WeightView w;
   w.format = format;
   w.rows = rows, w.cols = cols;
-  w.data = lines.data();
+  w.data = lines.get();
   w.group_size = group_size, w.groups = groups;
   if (double_quant()) {
     w.scale_codes = scale_codes.data();
@@ -120,7 +122,7 @@ WeightView PackedMatrix::view() const {
 
 int64_t PackedMatrix::nbytes() const {
   const int64_t floats = static_cast<int64_t>(scales.size() + scale_scales.size());
-  return lines.size + 4 * floats + static_cast<int64_t>(scale_codes.size()) +
+  return line_bytes + 4 * floats + static_cast<int64_t>(scale_codes.size()) +
          (double_quant() ? 4 : 0);
 }
 
@@ -140,8 +142,8 @@ PackedMatrix allocate(const char* function, const std::string& format, int64_t r
   m.rows = rows, m.cols = cols;
   m.group_size = group_size == 0 || group_size > cols ? cols : group_size;
   m.groups = cols == 0 ? 0 : ceil_div(cols, m.group_size);
-  const int64_t lines = m.blocks() * ceil_div(cols, info.columns_per_line);
-  m.lines = AlignedBytes(lines * 64);
+  m.line_bytes = m.blocks() * ceil_div(cols, info.columns_per_line) * 64;
+  m.lines = take<uint8_t>(m.line_bytes);
   const size_t scales = static_cast<size_t>(m.blocks() * m.groups * kBlockRows);
   if (double_quant) {
     m.scale_codes.assign(scales, 0);
@@ -158,10 +160,9 @@ PackedMatrix quantize(MatrixView<const float> w, const std::string& format, int6
   Trace trace("quantize", format, w.rows, "x", w.cols, "group", m.group_size);
   const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
   parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
-    const int64_t row0 = begin * kBlockRows;
-    check_finite({w.row(row0), std::min(end * kBlockRows, w.rows) - row0, w.cols, w.stride});
-    kernels().quantize({w, m.format, m.group_size, m.groups, m.lines.data(), m.scales.data(),
-                        begin, end});
+    kernels().quantize({w, m.format, m.group_size, m.groups, m.lines.get(), m.scales.data(),
+                        begin, end, scratch<float>(kQuantizeScratch)});
+    check_finite(w, m, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
   });
   if (double_quant) quantize_scales(m);
   return m;

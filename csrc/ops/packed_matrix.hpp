@@ -1,32 +1,20 @@
 // A weight matrix that owns its codes and scales.
 #pragma once
 
-#include <memory>
 #include <vector>
 
+#include "core/memory.hpp"
 #include "core/views.hpp"
 #include "ops/formats.hpp"
 
 namespace lowbit::ops {
 
-// 64-byte aligned, so that a line never straddles a cache line.
-struct AlignedBytes {
-  AlignedBytes() = default;
-  explicit AlignedBytes(int64_t count);
-  uint8_t* data() const { return memory.get(); }
-
-  struct Free {
-    void operator()(uint8_t* p) const;
-  };
-  std::unique_ptr<uint8_t[], Free> memory;
-  int64_t size = 0;
-};
-
 struct PackedMatrix {
   Format format = Format::nf4;
   int64_t rows = 0, cols = 0;
   int64_t group_size = 0, groups = 0;  // group_size == cols: one scale a row
-  AlignedBytes lines;
+  Memory<uint8_t> lines;  // 64-byte aligned: a line never straddles a cache line
+  int64_t line_bytes = 0;
   std::vector<float> scales;         // empty when double_quant
   std::vector<uint8_t> scale_codes;  // double_quant only, as are the next three
   std::vector<float> scale_scales;
