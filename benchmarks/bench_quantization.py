@@ -1,0 +1,101 @@
+"""Rounding a matrix to few bits and back, beside other libraries and a plain copy.
+
+    python benchmarks/bench_quantization.py --shape 4096x4096
+
+All run in one process and take turns; every result is checked first against the matrix itself,
+within the error of its format. Libraries that are not installed are left out. GB/s counts what is
+read and written once; torch's copy says what memory gives for that.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import process
+from rivals import quantization as rivals
+from turns import Subject, take_turns
+
+import lowbit
+from lowbit import _core
+
+FORMATS = [
+    ("int8", None, False, 0.02),
+    ("int8", 64, False, 0.01),
+    ("int4", 32, False, 0.09),
+    ("nf4", 64, False, 0.1),
+    ("nf4", 64, True, 0.1),
+]
+
+
+def of_lowbit(w: np.ndarray) -> list[rivals.Rival]:
+    """Every format as the other libraries are described."""
+    return [
+        rivals.Rival(
+            f"lowbit {format} {'a row' if group is None else group}{', double' * double}",
+            lambda format=format, group=group, double=double: lowbit.quantize(
+                w, format, group, double
+            ),
+            lambda q: q.dequantize(),
+            np.asarray,
+            error,
+        )
+        for format, group, double, error in FORMATS
+    ]
+
+
+def subjects(w: np.ndarray, described: rivals.Rival) -> list[Subject]:
+    """Rounding, and reading back what was rounded once."""
+    rounded = described.quantize()
+    nbytes = w.nbytes + (rounded.nbytes if hasattr(rounded, "nbytes") else w.nbytes // 8)
+    exact = w.astype(np.float64)
+
+    def values(q: object) -> np.ndarray:
+        return described.to_numpy(described.dequantize(q))
+
+    return [
+        Subject(f"{described.name}: quantize", described.quantize, exact, described.error, nbytes,
+                values),
+        Subject(f"{described.name}: dequantize", lambda: described.dequantize(rounded), exact,
+                described.error, nbytes, described.to_numpy),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", default="4096x4096", help="rows x columns")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    lowbit.set_num_threads(options.threads)
+    rows, columns = (int(part) for part in options.shape.split("x"))
+    w = np.random.default_rng(0).standard_normal((rows, columns), dtype=np.float32)
+    found = []
+    for described in [*of_lowbit(w), *rivals.every(w, options.threads)]:
+        found += subjects(w, described)
+    try:
+        copy = rivals.torch_copy(w, options.threads)
+        source = copy.quantize()
+        found.append(
+            Subject(copy.name, lambda: copy.dequantize(source), w.astype(np.float64), 0.0,
+                    2 * w.nbytes)
+        )  # fmt: skip
+    except ImportError:
+        pass
+    take_turns(found, options.rounds)
+    print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
+    limit = _core.measure_read(w.view(np.uint8).reshape(-1)) / 1e9
+    print(f"{rows} x {columns} Gaussian float32; reading them alone: {limit:.1f} GB/s\n")
+    lines = [
+        [
+            s.name,
+            f"{s.median() * 1e3:.2f} ({min(s.seconds) * 1e3:.2f} - {max(s.seconds) * 1e3:.2f})",
+            f"{s.nbytes / s.median() / 1e9:.1f}",
+        ]
+        for s in found
+    ]
+    process.print_table(["", "ms (range of rounds)", "GB/s"], lines)
+
+
+if __name__ == "__main__":
+    main()
