@@ -8,6 +8,16 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32
+from lowbit.quantization.packing import (
+    BITS,
+    pack_codes,
+    pack_scales,
+    unpack_codes,
+    unpack_scales,
+)
+
+SCALE_BLOCK = 256
+"""Scales, in row-major order, that share a scale of their own under double quantization."""
 
 
 def packed_formats() -> list[str]:
@@ -66,6 +76,88 @@ class QuantizedMatrix:
         """The matrix as float32 [rows, cols]: what every product with it computes with."""
         return _core.dequantize(self._packed)
 
+    def codes(self) -> np.ndarray:
+        """The stored codes [rows, cols], a copy: int8 for "int8", else uint8 in 0..15.
+
+        What a code means is written in `lowbit.reference.quantization`.
+
+        Examples
+        --------
+        >>> quantize([[0.5, -1.0, 0.25, 0.0]], "int4", None).codes()
+        array([[12,  0, 10,  8]], dtype=uint8)
+        """
+        parts = self.parts()
+        return unpack_codes(self.format, parts["lines"], *self.shape)
+
+    def scales(self) -> np.ndarray:
+        """The scale of each group, float32 [rows, groups], a copy.
+
+        Double quantization is undone, with the same two roundings as in every product, so these are
+        the factors that `dequantize` multiplies with.
+
+        Examples
+        --------
+        >>> quantize([[0.5, -1.0, 0.25, 0.0]], "int4", None).scales()
+        array([[0.125]], dtype=float32)
+        """
+        parts = self.parts()
+        rows, groups = self.shape[0], -(-self.shape[1] // max(1, self.group_size))
+        if not self.double_quant:
+            return unpack_scales(parts["scales"], rows, groups)
+        codes = unpack_scales(parts["scale_codes"], rows, groups)
+        blocks = np.arange(rows * groups).reshape(rows, groups) // SCALE_BLOCK
+        levels = _core.dynamic_map()[codes]
+        return levels * parts["scale_scales"][blocks] + np.float32(parts["scale_offset"])
+
+    @classmethod
+    def from_codes(
+        cls, format: str, codes: Any, scales: Any, group_size: int | None
+    ) -> QuantizedMatrix:
+        """The matrix of these codes and scales, packed without rounding anything.
+
+        Parameters
+        ----------
+        format
+            "int8", "int4" or "nf4"; values are code * scale, (code - 8) * scale, NF4[code] * scale.
+        codes
+            Integers [rows, cols]: -127..127 for "int8", 0..15 for the others.
+        scales
+            Finite floats [rows, ceil(cols / group_size)] that float32 holds.
+        group_size
+            Columns that share a scale: a power of two from 16, or None for one scale a row.
+
+        Returns
+        -------
+        QuantizedMatrix
+
+        Raises
+        ------
+        TypeError
+            If codes are no integers or scales no numbers.
+        ValueError
+            If a shape, the format or the group size does not fit, a code is out of range (-128 is
+            for "int8"), or a scale is NaN or infinite.
+
+        Examples
+        --------
+        >>> q = QuantizedMatrix.from_codes("int4", [[12, 0, 10, 8]], [[0.125]], None)
+        >>> q.dequantize().tolist()
+        [[0.5, -1.0, 0.25, 0.0]]
+        """
+        if format not in BITS:
+            known = ", ".join(f'"{name}"' for name in packed_formats())
+            raise ValueError(f'from_codes: format="{format}" is not known; use {known}')
+        stored = _checked_codes(format, np.asarray(codes))
+        size = 0 if group_size is None else int(group_size)
+        if group_size is not None and size < 1:
+            raise ValueError(f"from_codes: group_size={size} is not a size; use None for one a row")
+        width = min(size or stored.shape[1], stored.shape[1])
+        groups = -(-stored.shape[1] // width) if width else 0
+        parts = {"rows": stored.shape[0], "cols": stored.shape[1], "group_size": size}
+        parts |= {"format": format, "double_quant": False, "lines": pack_codes(format, stored)}
+        checked = _checked_scales(scales, (stored.shape[0], groups))
+        return cls.from_parts(parts | {"scales": pack_scales(checked)})
+
     def parts(self) -> dict[str, Any]:
         """Codes, scales and sizes as plain values and arrays, for saving."""
         return self._packed.parts()
@@ -91,6 +183,34 @@ class QuantizedMatrix:
             f"QuantizedMatrix({rows}x{cols}, {self.format}, group_size={self.group_size}{double}, "
             f"{self.nbytes / 1e6:.2f} MB, {self.bits_per_weight:.2f} bits/weight)"
         )
+
+
+def _checked_codes(format: str, codes: np.ndarray) -> np.ndarray:
+    """Codes as the one byte each that they are stored in."""
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"from_codes: codes have dtype {codes.dtype}; pass integers")
+    if codes.ndim != 2:
+        raise ValueError(f"from_codes: codes have shape {codes.shape}; expected 2 dimensions")
+    low, high = (-127, 127) if format == "int8" else (0, 15)
+    if codes.size and (codes.min() < low or codes.max() > high):
+        row, col = np.argwhere((codes < low) | (codes > high))[0].tolist()
+        raise ValueError(
+            f'from_codes: codes[{row}, {col}] is {codes[row, col]}; "{format}" has {low}..{high}'
+        )
+    return codes.astype(np.int8 if format == "int8" else np.uint8, copy=False)
+
+
+def _checked_scales(scales: Any, shape: tuple[int, int]) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        array = as_float32(scales, "from_codes", "scales", ndim=2)
+    if array.shape != shape:
+        raise ValueError(
+            f"from_codes: scales have shape {array.shape}; expected [rows, groups] = {shape}"
+        )
+    if not np.isfinite(array).all():
+        row, group = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise ValueError(f"from_codes: scales[{row}, {group}] is {array[row, group]}; not finite")
+    return array
 
 
 def quantize(
