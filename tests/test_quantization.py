@@ -165,6 +165,29 @@ def test_rows_that_are_read_twice_round_as_the_reference_says(isa):
         np.testing.assert_allclose(lb.quantize(w, format, None).dequantize(), expected, 1e-6)
 
 
+LEVELS = {"int8": np.arange(-127, 128), "int4": np.arange(-8, 8), "nf4": reference.NF4}
+
+
+@pytest.mark.parametrize("double_quant", [False, True])
+@pytest.mark.parametrize("group_size", [16, 64, 0])
+def test_scales_of_ones_own_are_kept_and_codes_are_the_nearest(isa, group_size, double_quant):
+    w = normal(37, 150)
+    w[:, 16:32] = 0
+    for format in packed_formats():
+        scales = 0.9 * lb.quantize(w, format, group_size or None).scales()
+        packed = _core.PackedMatrix.quantize_to(w, scales, format, group_size, double_quant)
+        q = lb.QuantizedMatrix(packed)
+        assert q.double_quant == double_quant
+        np.testing.assert_allclose(q.scales(), scales, atol=0.02 * double_quant)
+        values = np.repeat(q.scales(), group_size or 150, 1)[:, :150, None] * LEVELS[format]
+        nearest = np.abs(values - w[..., None]).min(-1)
+        assert np.all(np.abs(q.dequantize() - w) <= nearest + 1e-6)
+    with pytest.raises(ValueError, match=r"quantize_to: scales\[0, 0\] is nan"):
+        _core.PackedMatrix.quantize_to(w, scales * np.float32(np.nan), "nf4", group_size, False)
+    with pytest.raises(ValueError, match="quantize_to: scales"):
+        _core.PackedMatrix.quantize_to(w, scales[:5], "nf4", group_size, False)
+
+
 def test_other_dtypes_and_strides_are_taken():
     w = normal(32, 128)
     expected = lb.quantize(w).dequantize()

@@ -15,6 +15,14 @@ PackedMatrix quantize(const Array<float>& w, const std::string& format, int64_t 
   return ops::quantize(view, format, group_size, double_quant);
 }
 
+PackedMatrix quantize_to(const Array<float>& w, const Array<float>& scales,
+                         const std::string& format, int64_t group_size, bool double_quant) {
+  const auto view = matrix("quantize_to: w", w);
+  const auto chosen = matrix("quantize_to: scales", scales);
+  py::gil_scoped_release release;
+  return ops::quantize_to(view, chosen, format, group_size, double_quant);
+}
+
 Array<float> dequantize(const Weight& weight) {
   const WeightView w = view(weight);
   Array<float> out = new_matrix(w.rows, w.cols);
@@ -83,6 +91,8 @@ void bind_quantization(py::module_& m) {
   py::class_<PackedMatrix>(m, "PackedMatrix")
       .def_static("quantize", &quantize, "w"_a.noconvert(), "format"_a, "group_size"_a,
                   "double_quant"_a)
+      .def_static("quantize_to", &quantize_to, "w"_a.noconvert(), "scales"_a.noconvert(),
+                  "format"_a, "group_size"_a, "double_quant"_a)
       .def_static("from_parts", &from_parts, "parts"_a)
       .def("parts", &parts)
       .def_property_readonly(

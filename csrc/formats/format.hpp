@@ -1,7 +1,7 @@
 // The one switch over formats. What a format must define:
 //
 //   dense   Element; load16(const Element*) -> F32; 16-bit ones also store16(Element*, F32)
-//   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme) -> F32;
+//   packed  kColumnsPerLine, kBits; scale(extreme), inverse(extreme), inverse_of(scale) -> F32;
 //           encode(x, inverse) -> I32 code; place<column>(code) -> I32 bits of the line;
 //           decode<first>(line, out): four columns from first on, still without their scale
 //           integers<first>(line) -> SignedBytes or Nibbles: the same four as integers, which

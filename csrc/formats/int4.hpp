@@ -17,6 +17,9 @@ struct Int4 {
   static F32 inverse(F32 extreme) {
     return select_less(zero(), abs(extreme), set1(-8.0f) / extreme, zero());
   }
+  static F32 inverse_of(F32 scale) {
+    return select_less(zero(), abs(scale), set1(1.0f) / scale, zero());
+  }
   I32 encode(F32 x, F32 inverse) const {
     return to_int(min(max(x * inverse, set1(-8.0f)), set1(7.0f))) + set1i(8);
   }

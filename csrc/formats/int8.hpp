@@ -16,6 +16,9 @@ struct Int8 {
     const F32 magnitude = abs(extreme);
     return select_less(zero(), magnitude, set1(127.0f) / magnitude, zero());
   }
+  static F32 inverse_of(F32 scale) {
+    return select_less(zero(), abs(scale), set1(1.0f) / scale, zero());
+  }
   I32 encode(F32 x, F32 inverse) const {
     return to_int(min(max(x * inverse, set1(-127.0f)), set1(127.0f)));
   }

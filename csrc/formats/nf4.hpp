@@ -47,7 +47,8 @@ struct Nf4 {
   Table16 thresholds = load_table(kNf4Thresholds.value);
 
   static F32 scale(F32 extreme) { return abs(extreme); }
-  static F32 inverse(F32 extreme) { return set1(1.0f) / max(abs(extreme), set1(1e-38f)); }
+  static F32 inverse(F32 extreme) { return inverse_of(abs(extreme)); }
+  static F32 inverse_of(F32 scale) { return set1(1.0f) / max(scale, set1(1e-38f)); }
 
   // Binary search for the number of thresholds below x: four look-ups instead of 15 comparisons.
   I32 encode(F32 x, F32 inverse) const {

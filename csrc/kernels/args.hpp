@@ -25,14 +25,15 @@ struct ProbeArgs {
 
 constexpr int64_t kProbeStep = 256, kProbeTileBytes = 16384;
 
-// Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format. A group
-// with an infinite or NaN value has the scale NaN.
+// Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format, or into
+// codes for the scales that are there. A group with an infinite or NaN value has the scale NaN.
 struct QuantizeArgs {
   MatrixView<const float> source;  // [rows, cols]
   Format format;
   int64_t group_size, groups;
   uint8_t* lines;  // as WeightView::data
   float* scales;   // as WeightView::scales
+  bool given;      // whether scales are there
   int64_t block_begin, block_end;
   float* scratch;  // kQuantizeScratch floats
 };

@@ -76,11 +76,11 @@ void quantize_group(const QuantizeArgs& a, const Packed& format, int64_t block, 
 
   Extremes extremes;
   for (int64_t k = begin; k < end; k += kQuantizeColumns) add_panel(panel, read(k), extremes);
-  const F32 scale = select_less(abs(extremes.flaw), set1(1.0f), Packed::scale(extremes.value),
-                                extremes.flaw);
-  store(a.scales + (block * a.groups + group) * kBlockRows, scale);
+  float* const at = a.scales + (block * a.groups + group) * kBlockRows;
+  const F32 scale = a.given ? load(at) : Packed::scale(extremes.value);
+  const F32 inverse = a.given ? Packed::inverse_of(scale) : Packed::inverse(extremes.value);
+  store(at, select_less(abs(extremes.flaw), set1(1.0f), scale, extremes.flaw));
 
-  const F32 inverse = Packed::inverse(extremes.value);
   uint8_t* lines = a.lines + block * ceil_div(source.cols, per_line) * 64;
   if (end - begin <= kQuantizeColumns) {
     encode_panel(format, panel, end - begin, inverse, lines + begin / per_line * 64);

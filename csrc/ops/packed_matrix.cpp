@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 
 namespace lowbit::ops {
@@ -63,6 +63,7 @@ void check_finite(MatrixView<const float> w, const PackedMatrix& m, int64_t row_
 // Calls use(place) for the places in m.scales of scales [begin, end) in row-major order.
 template <class Use>
 void for_scales(const PackedMatrix& m, int64_t begin, int64_t end, Use&& use) {
+  if (begin == end) return;
   int64_t row = begin / m.groups, group = begin % m.groups;
   for (int64_t i = begin; i < end; ++i) {
     use(((row / kBlockRows) * m.groups + group) * kBlockRows + row % kBlockRows);
@@ -75,7 +76,7 @@ void quantize_scales(PackedMatrix& m) {
   const int64_t count = m.rows * m.groups;
   const float* map = dynamic_map();
   double total = 0;
-  if (count) for_scales(m, 0, count, [&](int64_t at) { total += m.scales[at]; });
+  for_scales(m, 0, count, [&](int64_t at) { total += m.scales[at]; });
   m.scale_offset = count ? static_cast<float>(total / static_cast<double>(count)) : 0.0f;
   m.scale_scales.assign(ceil_div(count, kScaleBlock), 0.0f);
   m.scale_codes.assign(m.scales.size(), 0);
@@ -94,6 +95,26 @@ void quantize_scales(PackedMatrix& m) {
     }
   });
   m.scales = {};
+}
+
+// Doubly quantized scales as the kernels read them.
+std::vector<float> read_scales(const PackedMatrix& m) {
+  std::vector<float> scales(m.scale_codes.size(), 0.0f);
+  for_scales(m, 0, m.rows * m.groups, [&, i = int64_t{0}](int64_t at) mutable {
+    const float level = dynamic_map()[m.scale_codes[at]] * m.scale_scales[i++ / kScaleBlock];
+    scales[at] = level + m.scale_offset;
+  });
+  return scales;
+}
+
+// Codes, and scales unless they are given.
+void encode(PackedMatrix& m, MatrixView<const float> w, bool given) {
+  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
+  parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
+    kernels().quantize({w, m.format, m.group_size, m.groups, m.lines.get(), m.scales.data(), given,
+                        begin, end, scratch<float>(kQuantizeScratch)});
+    check_finite(w, m, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
+  });
 }
 
 }  // namespace
@@ -158,13 +179,29 @@ PackedMatrix quantize(MatrixView<const float> w, const std::string& format, int6
                       bool double_quant) {
   PackedMatrix m = allocate("quantize", format, w.rows, w.cols, group_size, false);
   Trace trace("quantize", format, w.rows, "x", w.cols, "group", m.group_size);
-  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
-  parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
-    kernels().quantize({w, m.format, m.group_size, m.groups, m.lines.get(), m.scales.data(),
-                        begin, end, scratch<float>(kQuantizeScratch)});
-    check_finite(w, m, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
-  });
+  encode(m, w, false);
   if (double_quant) quantize_scales(m);
+  return m;
+}
+
+PackedMatrix quantize_to(MatrixView<const float> w, MatrixView<const float> scales,
+                         const std::string& format, int64_t group_size, bool double_quant) {
+  PackedMatrix m = allocate("quantize_to", format, w.rows, w.cols, group_size, false);
+  Trace trace("quantize_to", format, w.rows, "x", w.cols, "group", m.group_size);
+  check_shape("quantize_to", "scales", scales, m.rows, m.groups);
+  for_scales(m, 0, m.rows * m.groups, [&, i = int64_t{0}](int64_t at) mutable {
+    const int64_t row = i / m.groups, group = i++ % m.groups;
+    const float scale = scales.row(row)[group];
+    check(std::isfinite(scale), "quantize_to: scales[", row, ", ", group, "] is ", scale,
+          "; only finite scales can be used");
+    m.scales[at] = scale;
+  });
+  if (double_quant) {
+    quantize_scales(m);
+    m.scales = read_scales(m);
+  }
+  encode(m, w, true);
+  if (double_quant) m.scales = {};
   return m;
 }
 

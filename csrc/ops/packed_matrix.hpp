@@ -36,6 +36,11 @@ const float* dynamic_map();
 PackedMatrix quantize(MatrixView<const float> w, const std::string& format, int64_t group_size,
                       bool double_quant);
 
+// Rounds w to scales [rows, groups] that somebody chose. double_quant rounds these first, so that
+// codes fit the scales that are stored.
+PackedMatrix quantize_to(MatrixView<const float> w, MatrixView<const float> scales,
+                         const std::string& format, int64_t group_size, bool double_quant);
+
 void dequantize(const WeightView& w, MatrixView<float> out);
 
 // An empty matrix of the right sizes, for reading one back from its parts. Checks every argument.
