@@ -1,0 +1,105 @@
+"""Scales that lose least: every group tries several and keeps the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.arrays import as_float32
+from lowbit.quantization.matrix import QuantizedMatrix, quantize
+
+RATIOS = np.linspace(0.7, 1.1, 21)
+"""Tried scales as parts of the one that stores the group's extreme exactly."""
+
+
+def search_scales(
+    w: Any,
+    format: str = "nf4",
+    group_size: int | None = 64,
+    importance: Any = None,
+) -> np.ndarray:
+    """The scale of each group, among 21 for each sign it may have, with the least squared error.
+
+    A smaller scale cuts the extreme of a group off and rounds the others more finely.
+
+    Parameters
+    ----------
+    w
+        Weights [N, K], finite.
+    format, group_size
+        As in `lowbit.quantize`.
+    importance
+        [K]: how much the error of each column counts, such as the mean square of the inputs that it
+        multiplies; None: all alike.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [N, groups].
+
+    Raises
+    ------
+    ValueError
+        As `lowbit.quantize`; if `importance` has another length, or a negative or NaN value.
+
+    Examples
+    --------
+    >>> w = np.random.default_rng(0).standard_normal((64, 256)).astype(np.float32)
+    >>> chosen = quantize_to(w, search_scales(w, "int4"), "int4", 64, False)
+    >>> [round(float(np.sqrt(np.mean((q.dequantize() - w) ** 2))), 3)
+    ...  for q in (quantize(w, "int4"), chosen)]
+    [0.095, 0.09]
+    """
+    array = as_float32(w, "search_scales", "w", ndim=2)
+    weights = _checked_importance(importance, array.shape[1])
+    plain = quantize(array, format, group_size)
+    first, size = plain.scales(), plain.group_size
+    best = first.copy()
+    least = _group_errors(plain, array, weights)
+    signs = (1, -1) if format == "int4" else (1,)  # int4 has one code more on one side of zero
+    for ratio in (sign * ratio for ratio in RATIOS for sign in signs):
+        tried = np.float32(ratio) * first
+        error = _group_errors(_round_to(array, tried, format, size), array, weights)
+        better = error < least
+        best[better], least[better] = tried[better], error[better]
+    return best
+
+
+def quantize_to(
+    w: np.ndarray, scales: np.ndarray, format: str, group_size: int | None, double_quant: bool
+) -> QuantizedMatrix:
+    """Round w [N, K] to scales [N, groups] that were chosen before.
+
+    With `double_quant` the scales are rounded to 8 bits first, so that the codes are the nearest
+    for the scales that are stored.
+    """
+    return QuantizedMatrix(
+        _core.PackedMatrix.quantize_to(w, scales, format, group_size or 0, double_quant)
+    )
+
+
+def _round_to(w: np.ndarray, scales: np.ndarray, format: str, size: int) -> QuantizedMatrix:
+    return quantize_to(w, scales, format, None if size == w.shape[1] else size, False)
+
+
+def _group_errors(q: QuantizedMatrix, w: np.ndarray, importance: np.ndarray) -> np.ndarray:
+    """Squared errors [N, groups], weighted by column."""
+    errors = (q.dequantize() - w) ** 2 * importance
+    if not errors.size:
+        return np.zeros(q.scales().shape, np.float32)
+    return np.add.reduceat(errors, np.arange(0, w.shape[1], q.group_size), axis=1)
+
+
+def _checked_importance(importance: Any, columns: int) -> np.ndarray:
+    if importance is None:
+        return np.ones(columns, np.float32)
+    array = as_float32(importance, "search_scales", "importance", ndim=1)
+    if array.shape != (columns,):
+        raise ValueError(
+            f"search_scales: importance has {len(array)} values, w has {columns} columns"
+        )
+    if not (array >= 0).all():
+        raise ValueError("search_scales: importance has a negative or NaN value; use mean squares")
+    return array
