@@ -74,6 +74,7 @@ void WordCache::put(const Entry& entry) {
 const WordCache::Entry* WordCache::fetch(const WordKey& key) {
   const size_t at = line_of(key.hash());
   Line& line = lines_[at];
+  if (line.entries[1].high == 0) return nullptr;  // nothing of a line that has room is beside it
   for (Entry& entry : lines_[at ^ 1].entries) {
     if (entry.difference(key) != 0) continue;
     const Entry found = std::exchange(entry, line.entries[1]);
