@@ -25,6 +25,8 @@ bool joins_space(uint32_t point) {
   return point == 0x2581 || finder.joins_ascii(point) || is_mark(point);
 }
 
+}  // namespace
+
 // What a thread needs to take words through the steps. A word may be a whole text of a script that
 // has no spaces, and what the steps cut it into is met again.
 struct RawScratch {
@@ -33,9 +35,7 @@ struct RawScratch {
   ModelCache cache;
   IdBuffer ids;
 };
-thread_local RawScratch raw_scratch;
-
-}  // namespace
+static thread_local RawScratch raw_scratch;
 
 RawWords::RawWords(RawCut cut, const Steps& normalizers, const Steps& pre_tokenizers,
                    const Model& model)
@@ -65,7 +65,7 @@ std::shared_ptr<const RawWords> RawWords::make(RawCut cut, const Steps& normaliz
 // Whether the steps cut at this character and leave nothing of it.
 bool RawWords::separates(char character) const {
   const auto pieces = [&](std::string_view source) {
-    const Text& text = apply_steps(source);
+    const Text& text = apply_steps(source, raw_scratch);
     std::vector<std::string> found;
     for (const Span piece : text.pieces) found.emplace_back(text.bytes(piece));
     return found;
@@ -81,27 +81,31 @@ bool RawWords::separates(char character) const {
   return pieces(std::string{'a', character, 'a'}) == two;
 }
 
-const Text& RawWords::apply_steps(std::string_view word) const {
-  raw_scratch.text.reset(word, 0, false);
-  for (const Step* step : steps_) step->apply(raw_scratch.text);
-  return raw_scratch.text;
+const Text& RawWords::apply_steps(std::string_view word, RawScratch& scratch) const {
+  scratch.text.reset(word, 0, false);
+  for (const Step* step : steps_) step->apply(scratch.text);
+  return scratch.text;
 }
 
 // What the steps make of a word, or null when they do not tell at once.
-const std::string* RawWords::plain(std::string_view word) const {
+const std::string* RawWords::plain(std::string_view word, RawScratch& scratch) const {
   if (!is_visible_ascii(word)) return nullptr;
-  raw_scratch.word = word;
+  scratch.word = word;
   for (const Step* step : steps_)
-    if (!step->apply_to_word(raw_scratch.word)) return nullptr;
-  return &raw_scratch.word;
+    if (!step->apply_to_word(scratch.word)) return nullptr;
+  return &scratch.word;
 }
 
 void RawWords::encode(std::string_view word, std::vector<Piece>& pieces) const {
-  if (const std::string* made = plain(word)) return model_.encode(*made, pieces);
-  const Text& text = apply_steps(word);
-  raw_scratch.ids.clear();
-  encode_words(model_, raw_scratch.cache.of(serial_), text.bytes(), text.pieces, raw_scratch.ids);
-  for (const int32_t id : raw_scratch.ids.ids()) pieces.push_back({id, 0, 0});
+  RawScratch& scratch = raw_scratch;
+  if (const std::string* made = plain(word, scratch)) return model_.encode(*made, pieces);
+  const Text& text = apply_steps(word, scratch);
+  // One piece is the word in another case at most, and is not worth a second look-up.
+  if (text.pieces.size() == 1 && !text.bytes(text.pieces[0]).empty())
+    return model_.encode(text.bytes(text.pieces[0]), pieces);
+  scratch.ids.clear();
+  encode_words(model_, scratch.cache.of(serial_), text.bytes(), text.pieces, scratch.ids);
+  for (const int32_t id : scratch.ids.ids()) pieces.push_back({id, 0, 0});
 }
 
 // The words of a text for a model that adds scores from its beginning, so that near-ties depend on
@@ -124,8 +128,9 @@ class RunningWords final : public WordSource {
 
   bool spell(std::string_view word, std::vector<Piece>& pieces) override {
     catch_up();
-    const std::string* made = words_.plain(word);
-    const std::string_view text = made ? *made : words_.apply_steps(word).bytes();
+    RawScratch& scratch = raw_scratch;
+    const std::string* made = words_.plain(word, scratch);
+    const std::string_view text = made ? *made : words_.apply_steps(word, scratch).bytes();
     const Margin margin = words_.unigram_->encode(text, total_, pieces);
     counted_ = ids_.size() + pieces.size();
     return margin.reach < kReach && words_.unigram_->holds(margin, kTotal);

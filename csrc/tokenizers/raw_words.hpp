@@ -25,6 +25,7 @@ namespace lowbit::tokenizers {
 enum class RawCut { nowhere, spaces, punctuation, sentencepiece };
 
 class Unigram;
+struct RawScratch;
 
 class RawWords final : public Model {
  public:
@@ -50,8 +51,8 @@ class RawWords final : public Model {
 
   RawWords(RawCut cut, const Steps& normalizers, const Steps& pre_tokenizers, const Model& model);
   bool separates(char character) const;
-  const std::string* plain(std::string_view word) const;
-  const Text& apply_steps(std::string_view word) const;
+  const std::string* plain(std::string_view word, RawScratch& scratch) const;
+  const Text& apply_steps(std::string_view word, RawScratch& scratch) const;
 
   RawCut cut_;
   std::vector<const Step*> steps_;
