@@ -11,6 +11,16 @@ namespace {
 
 #include "tokenizers/tables/normalization.inc"
 
+uint8_t flags(uint32_t point) { return kUnstablePages[kUnstablePageOf[point >> 8]][point & 0xff]; }
+
+}  // namespace
+
+bool changes(NormalForm form, uint32_t point) {
+  return flags(point) >> static_cast<int>(form) & 1;
+}
+
+namespace {
+
 // A code point of the result. `change` says how many it is ahead of the code points it replaces: 1
 // for an inserted one, 0 for one in the place of another, -n for one in the place of 1 + n.
 struct Changed {
@@ -19,19 +29,17 @@ struct Changed {
   uint8_t order;  // canonical combining class
 };
 
-uint8_t flags(uint32_t point) { return kUnstablePages[kUnstablePageOf[point >> 8]][point & 0xff]; }
+bool composes(NormalForm form) { return form == NormalForm::nfc || form == NormalForm::nfkc; }
 
-bool is_stable(NormalForm form, std::string_view text) {
-  const int bit = static_cast<int>(form);
-  for (size_t i = 0; i < text.size();) {
-    if (static_cast<uint8_t>(text[i]) < 0x80) {
-      ++i;
-      continue;
-    }
-    const uint32_t p = next_point(text, i);
-    if (flags(p) >> bit & 1) return false;
+// The end of the run of characters at `at` that may change, or that do not.
+uint32_t run_end(NormalForm form, std::string_view text, size_t at, bool changing) {
+  while (at < text.size()) {
+    size_t behind = at;
+    const uint32_t p = next_point(text, behind);
+    if ((p >= 0x80 && changes(form, p)) != changing) break;
+    at = behind;
   }
-  return true;
+  return static_cast<uint32_t>(at);
 }
 
 std::span<const uint32_t> compatible(uint32_t point) {
@@ -56,31 +64,37 @@ uint32_t compose(uint32_t first, uint32_t second) {
   return kComposed[found - std::begin(kPairs)];
 }
 
-// Decomposed, with marks in canonical order: a stable sort between starters.
-std::vector<Changed> decomposed(bool compatibility, std::string_view text) {
-  std::vector<Changed> out;
+// Appends the decomposition, with marks in canonical order: a stable sort between starters.
+void decompose_all(bool compatibility, std::string_view text, std::vector<Changed>& out) {
+  const NormalForm form = compatibility ? NormalForm::nfkd : NormalForm::nfd;
   size_t starter = 0;  // the marks to sort follow this place
   const auto sort = [&] {
+    if (starter + 1 >= out.size()) return;
     std::stable_sort(out.begin() + static_cast<ptrdiff_t>(starter), out.end(),
                      [](const Changed& a, const Changed& b) { return a.order < b.order; });
   };
-  const auto add = [&](uint32_t p, int32_t change) {
-    const uint8_t order = p < 0x300 ? 0 : combining_class(p);
-    if (order == 0) sort();
-    out.push_back({p, change, order});
-    if (order == 0) starter = out.size();
+  const auto add = [&](const Changed& c) {
+    if (c.order == 0) sort();
+    out.push_back(c);
+    if (c.order == 0) starter = out.size();
+  };
+  const auto add_part = [&](uint32_t p, int32_t change) {
+    add({p, change, p < 0x300 ? uint8_t{0} : combining_class(p)});
   };
   for (size_t i = 0; i < text.size();) {
     const uint32_t p = next_point(text, i);
+    if (!changes(form, p)) {
+      add({p, 0, 0});
+      continue;
+    }
     uint32_t buffer[3];
     std::span<const uint32_t> parts;
     if (compatibility) parts = compatible(p);
     if (parts.empty()) parts = decompose(p, buffer);
-    if (parts.empty()) add(p, 0);
-    for (size_t k = 0; k < parts.size(); ++k) add(parts[k], k > 0);
+    if (parts.empty()) add_part(p, 0);
+    for (size_t k = 0; k < parts.size(); ++k) add_part(parts[k], k > 0);
   }
   sort();
-  return out;
 }
 
 // Marks and letters join the starter before them unless something of their own order or higher is
@@ -109,18 +123,15 @@ std::vector<Changed> composed(const std::vector<Changed>& in) {
   return out;
 }
 
-}  // namespace
-
-bool is_mark(uint32_t point) { return flags(point) >> 4 & 1; }
-
-void normalize(NormalForm form, Text& text) {
-  if (is_stable(form, text.bytes())) return;
+// Writes what becomes of a stretch that nothing outside of it has a part in.
+void normalize_stretch(NormalForm form, const Text& text, Span stretch,
+                       std::vector<Changed>& points, Rewrite& rewrite) {
   const bool compatibility = form == NormalForm::nfkc || form == NormalForm::nfkd;
-  std::vector<Changed> points = decomposed(compatibility, text.bytes());
-  if (form == NormalForm::nfc || form == NormalForm::nfkc) points = composed(points);
-  Rewrite rewrite(text);
-  size_t at = 0;
-  Span place{0, 0};  // of the code point that was replaced or dropped last
+  points.clear();
+  decompose_all(compatibility, text.bytes(stretch), points);
+  if (composes(form)) points = composed(points);
+  size_t at = stretch.begin;
+  Span place{stretch.begin, stretch.begin};  // of the code point that was replaced or dropped last
   const auto next = [&] {
     const size_t begin = at;
     next_point(text.bytes(), at);
@@ -133,6 +144,30 @@ void normalize(NormalForm form, Text& text) {
     append_utf8(encoded, c.point);
     rewrite.put(encoded, place);
     for (int32_t dropped = c.change; dropped < 0; ++dropped) next();
+  }
+}
+
+}  // namespace
+
+bool is_mark(uint32_t point) { return flags(point) >> 4 & 1; }
+
+void normalize(NormalForm form, Text& text) {
+  const std::string_view bytes = text.bytes();
+  const auto size = static_cast<uint32_t>(bytes.size());
+  uint32_t at = run_end(form, bytes, 0, false);
+  if (at == size) return;
+  Rewrite rewrite(text);
+  std::vector<Changed> points;
+  if (composes(form)) {
+    normalize_stretch(form, text, {0, size}, points, rewrite);
+  } else {
+    // Characters that stay as they are keep marks on either side apart.
+    for (uint32_t kept = 0;; at = run_end(form, bytes, kept, false)) {
+      rewrite.keep({kept, at});
+      if (at == size) break;
+      kept = run_end(form, bytes, at, true);
+      normalize_stretch(form, text, {at, kept}, points, rewrite);
+    }
   }
   text.pieces.assign(1, {0, rewrite.size()});
   rewrite.finish();
