@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tokenizers/normal_forms.hpp"
 #include "tokenizers/unicode.hpp"
 
 namespace lowbit::tokenizers {
@@ -31,10 +32,12 @@ class BertWriter {
       if (static_cast<uint8_t>(bytes[i]) < 0x80) {
         settle();
         i = text_.tracked() ? one(i) : stretch(i);
+      } else if (const size_t end = plain_end(i); end > i) {
+        keep(i, end);
+        i = end;
       } else {
-        const size_t begin = i;
         const uint32_t p = next_point(bytes, i);
-        place_ = {static_cast<uint32_t>(begin), static_cast<uint32_t>(i)};
+        place_ = {static_cast<uint32_t>(end), static_cast<uint32_t>(i)};
         point(p);
       }
     }
@@ -45,6 +48,27 @@ class BertWriter {
   }
 
  private:
+  // The end of the run of characters at `i` that stay as they are, with no part in what is round
+  // them.
+  size_t plain_end(size_t i) {
+    const std::string_view bytes = text_.bytes();
+    while (i < bytes.size() && static_cast<uint8_t>(bytes[i]) >= 0x80) {
+      size_t behind = i;
+      const uint32_t p = next_point(bytes, behind);
+      if (bert_flags(p) != 0 || changes(NormalForm::nfd, p)) break;
+      i = behind;
+    }
+    return i;
+  }
+
+  void keep(size_t begin, size_t end) {
+    settle();
+    rewrite_.keep({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
+    size_t last = end - 1;
+    while (!starts_point(text_.bytes()[last])) --last;
+    base_ = {static_cast<uint32_t>(last), static_cast<uint32_t>(end)};
+  }
+
   // ASCII up to the next byte that is not, or the end; returns where that is.
   size_t stretch(size_t i) {
     const std::string_view bytes = text_.bytes();
