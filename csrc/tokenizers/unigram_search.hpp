@@ -121,9 +121,9 @@ inline void UnigramSearch<Real, with_margin>::offer(Node& target, Real score, si
                                                     int32_t id) {
   const bool better = score > target.score;
   if constexpr (with_margin) target.second = std::max(target.second, std::min(score, target.score));
-  if (!better) return;
-  target.score = score;
-  target.step = static_cast<uint64_t>(length) << 32 | static_cast<uint32_t>(id);
+  const uint64_t step = static_cast<uint64_t>(length) << 32 | static_cast<uint32_t>(id);
+  target.score = better ? score : target.score;
+  target.step ^= (target.step ^ step) & -uint64_t{better};
 }
 
 // Appends the pieces of the stretch of this length, which no token reaches across.
