@@ -14,10 +14,36 @@ using Reach = DecodeStep::Reach;
 
 // Ids below this many times the number of tokens are looked up in an array.
 constexpr size_t kDense = 4;
-// Tokens are copied in steps of so many bytes.
+// Tokens of at most so many bytes are copied as if they had as many: faster than asking how many.
 constexpr size_t kStep = 16;
+constexpr int64_t kRun = 256;     // tokens between two looks at the room left
+constexpr size_t kExpected = 4;  // bytes of a token
 
 }  // namespace
+
+// A text being made: a string that is longer than what was written.
+class Decoder::Output {
+ public:
+  explicit Output(std::string text) : text_(std::move(text)), size_(text_.size()) {}
+
+  // Where `more` bytes may be written, and where the last one was.
+  char* room(size_t more) {
+    if (text_.size() < size_ + more) text_.resize(std::max(2 * text_.size(), size_ + more));
+    return text_.data() + size_;
+  }
+  void wrote(const char* end) { size_ = static_cast<size_t>(end - text_.data()); }
+  void append(std::string_view bytes) {
+    wrote(std::copy(bytes.begin(), bytes.end(), room(bytes.size())));
+  }
+  std::string take() {
+    text_.resize(size_);
+    return std::move(text_);
+  }
+
+ private:
+  std::string text_;
+  size_t size_;
+};
 
 Decoder::Decoder(std::vector<std::string> tokens, const std::vector<int32_t>& ids,
                  const std::vector<bool>& special, std::vector<decoders::StepPointer> steps)
@@ -71,8 +97,10 @@ void Decoder::store(const std::vector<std::string>& tokens, const std::vector<in
       scattered_[ids[i]] = token;
       continue;
     }
-    if (id >= tokens_.size()) tokens_.resize(id + 1);
+    if (id >= tokens_.size()) tokens_.resize(id + 1), shorts_.resize(id + 1);
     tokens_[id] = token;
+    const bool is_short = token.length <= kStep && token.byte < 0 && !token.special;
+    shorts_[id] = {token.begin, is_short ? token.length : kOther};
   }
   texts_.append(2 * kStep, '\0');
 }
@@ -109,49 +137,49 @@ std::string Decoder::join_first(const int32_t* ids, int64_t count, bool skip_spe
   return out;
 }
 
-// The text of tokens <0xXX> that follow each other from `at` on, which becomes the place behind.
-std::string Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_special,
-                                int64_t& at) const {
-  std::string bytes, out;
+// Appends the text of tokens <0xXX> that follow each other from `at` on, which becomes the place
+// behind them.
+void Decoder::join_bytes(const int32_t* ids, int64_t count, bool skip_special, int64_t& at,
+                         Output& out) const {
+  std::string bytes, text;
   for (; at < count; ++at) {
     const Token& t = token(ids[at]);
     if (skip_special && t.special) continue;
     if (t.byte < 0) break;
     bytes += static_cast<char>(t.byte);
   }
-  decoders::append_fallback(bytes, broken_, out);
-  return out;
+  decoders::append_fallback(bytes, broken_, text);
+  out.append(text);
 }
 
-// Most tokens have at most 16 bytes; copying that many takes less than asking how many. A byte is
-// written <0xXX>, which is longer than whatever becomes of it.
+void Decoder::join_one(const int32_t* ids, int64_t count, bool skip_special, int64_t& at,
+                       Output& out) const {
+  const Token& t = token(ids[at]);
+  if (t.byte >= 0 && !(skip_special && t.special))
+    return join_bytes(ids, count, skip_special, at, out);
+  if (!(skip_special && t.special)) out.append(text(t));
+  ++at;
+}
+
 std::string Decoder::join(const int32_t* ids, int64_t count, bool skip_special) const {
-  size_t size = 0;
-  for (int64_t i = 0; i < count; ++i) size += token(ids[i]).length;
-  int64_t begin = 0;
-  std::string out = join_first(ids, count, skip_special, begin);
-  const size_t head = out.size();
-  out.resize(head + size + 2 * kStep);
-  char* to = out.data() + head;
+  int64_t at = 0;
+  Output out(join_first(ids, count, skip_special, at));
+  out.room(static_cast<size_t>(count) * kExpected);
   const char* const texts = texts_.data();
-  const std::span<const Token> tokens(tokens_);
-  for (int64_t i = begin; i < count; ++i) {
-    const auto at = static_cast<size_t>(ids[i]);
-    const Token& t = at < tokens.size() && tokens[at].known ? tokens[at] : scattered(ids[i]);
-    if (skip_special && t.special) continue;
-    if (t.byte >= 0) [[unlikely]] {
-      const std::string text = join_bytes(ids, count, skip_special, i);
-      to = std::copy(text.begin(), text.end(), to);
-      --i;
-      continue;
+  const std::span<const Short> shorts(shorts_);
+  while (at < count) {
+    char* to = out.room(kRun * kStep);
+    for (const int64_t end = std::min(count, at + kRun); at < end; ++at) {
+      const auto id = static_cast<size_t>(static_cast<uint32_t>(ids[at]));
+      if (id >= shorts.size() || shorts[id].length == kOther) [[unlikely]]
+        break;
+      std::memcpy(to, texts + shorts[id].begin, kStep);
+      to += shorts[id].length;
     }
-    const char* from = texts + t.begin;
-    std::memcpy(to, from, kStep);
-    if (t.length > kStep) std::memcpy(to + kStep, from + kStep, t.length - kStep);
-    to += t.length;
+    out.wrote(to);
+    if (at < count) join_one(ids, count, skip_special, at, out);
   }
-  out.resize(static_cast<size_t>(to - out.data()));
-  return out;
+  return out.take();
 }
 
 std::string Decoder::decode_slowly(const int32_t* ids, int64_t count, bool skip_special) const {

@@ -88,6 +88,13 @@ class Decoder {
     bool known = false, special = false;
     uint32_t place = 0;  // in firsts_
   };
+  // What most tokens need and no more, so that those of a text fit into the second-level cache.
+  struct Short {
+    uint32_t begin = 0;        // in texts_
+    uint32_t length = kOther;  // at most kStep
+  };
+  static constexpr uint32_t kOther = UINT32_MAX;
+  class Output;
   void fold_steps(std::vector<std::string>& tokens);
   void store(const std::vector<std::string>& tokens, const std::vector<int32_t>& ids,
              const std::vector<bool>& special);
@@ -100,7 +107,10 @@ class Decoder {
   std::string join(const int32_t* ids, int64_t count, bool skip_special) const;
   std::string join_first(const int32_t* ids, int64_t count, bool skip_special,
                          int64_t& begin) const;
-  std::string join_bytes(const int32_t* ids, int64_t count, bool skip_special, int64_t& at) const;
+  void join_one(const int32_t* ids, int64_t count, bool skip_special, int64_t& at,
+                Output& out) const;
+  void join_bytes(const int32_t* ids, int64_t count, bool skip_special, int64_t& at,
+                  Output& out) const;
   // The first token of a text through all folded steps.
   std::string first(const Token& t) const;
   // Whether the token behind `t`, a first one that became `made`, is a first one.
@@ -119,6 +129,7 @@ class Decoder {
   size_t last_ = 0;            // steps behind the joining begin here
   std::string texts_;
   std::vector<Token> tokens_;                     // by id, where ids are small
+  std::vector<Short> shorts_;                     // by id, too
   std::unordered_map<int32_t, Token> scattered_;  // the others
   std::vector<std::string> firsts_;               // tokens as they came, where that matters
 };
