@@ -61,6 +61,8 @@ void GraphemeFinder::advance(State& state, Class next) {
 }
 
 GraphemeFinder::Class GraphemeFinder::class_of(uint32_t point) {
+  // Apart, so that the range met last stays that of a text's other characters.
+  if (point >= 0x20 && point < 0x7f) return Class::other;
   const auto found = static_cast<Class>(classes_(point));
   const bool final_consonant = found == Class::hangul_lv && (point - 0xac00) % 28 != 0;
   return final_consonant ? Class::hangul_lvt : found;
