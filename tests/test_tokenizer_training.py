@@ -49,6 +49,16 @@ def test_unigram_needs_no_more_tokens_than_other_libraries(library, shared_data)
     assert len(ids) <= recorded["n_tokens_on_corpus"]
 
 
+def test_unigram_of_text_without_spaces():
+    """The probability of such a word is far below the smallest float64."""
+    rng = np.random.default_rng(0)
+    syllables = ["".join(pair) for pair in rng.choice(list("abcdefghijklmnop"), (40, 2))]
+    lines = ["".join(rng.choice(syllables, 2000)) for _ in range(3)]
+    tok = Tokenizer.train(lines, model="unigram", vocab_size=100)
+    assert np.isfinite([score for _, score in tok.spec.model.pieces]).all()
+    assert tok.count_batch(lines).sum() <= 6000
+
+
 @pytest.mark.parametrize("model", ["bpe", "wordpiece", "unigram"])
 def test_training_is_repeatable_and_saved(model, tmp_path):
     size = 270 if model == "bpe" else 30

@@ -2,14 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "tokenizers/training/cut_sums.hpp"
 #include "tokenizers/training/seed_pieces.hpp"
 
 namespace lowbit::tokenizers {
 
-// The pieces that begin at each place of the text lie back to back, short ones first: about 4 bytes
-// for each piece at each place of the distinct words.
+// The pieces that end at each node of the text lie back to back, short ones first: about 4 bytes
+// for each piece at each node.
 class PieceLattice {
  public:
   PieceLattice(const PieceText& text, const SeedPieces& seeds);
@@ -19,7 +21,7 @@ class PieceLattice {
   // any number of threads.
   void expect(const std::vector<double>& scores, std::vector<double>& expected) const;
 
-  // The best cut of the piece of `length` characters at `place` into other pieces.
+  // The best cut of the piece of `length` characters up to `place` into other pieces.
   void best_cut(uint32_t place, uint32_t length, const std::vector<double>& scores,
                 std::vector<uint32_t>& pieces) const;
 
@@ -27,43 +29,19 @@ class PieceLattice {
   static constexpr uint32_t kGone = UINT32_MAX;
   void renumber(const std::vector<uint32_t>& numbers);
 
-  static constexpr int kLengthBits = 10;
-  static constexpr int64_t kMostPieces = int64_t{1} << (32 - kLengthBits);
-
  private:
-  struct Edge {
-    Edge(uint32_t piece, uint32_t length) : packed(piece << kLengthBits | length) {}
-    Edge() = default;
-    uint32_t piece() const { return packed >> kLengthBits; }
-    uint32_t length() const { return packed & ((1u << kLengthBits) - 1); }
-    uint32_t packed;
+  struct Range {
+    uint64_t first : 48, count : 16;
   };
-  struct Sums {
-    std::vector<double> forward, backward;  // by place in a word
-    std::vector<double> weights;            // probabilities of the edges, in their order
-    std::vector<int> scaled;                // how often `forward` was scaled until there
-    std::vector<double> expected;           // by piece
-  };
-  // Some segments, and the boundary behind each; their edges.
-  struct Part {
-    size_t first_segment, last_segment;
-    uint32_t begin, end;  // places
-    std::vector<Edge> edges;
-  };
-  void cut_parts();
-  Part& part_of(uint32_t place);
-  const Part& part_of(uint32_t place) const;
-  void expect_part(const Part& part, const std::vector<double>& probabilities,
-                   uint32_t safe_length, Sums& sums) const;
-  void sum_forward(const PieceText::Segment& segment, const Edge* edges,
-                   const std::vector<double>& probabilities, bool safe, Sums& sums) const;
-  void sum_backward(const PieceText::Segment& segment, const Edge* edges, bool safe,
-                    Sums& sums) const;
+  std::span<const PieceEdge> edges_at(uint32_t place) const {
+    return {&edges_[edges_at_[place].first], edges_at_[place].count};
+  }
+  void expect_part(const PieceText::Part& part, CutSums& sums) const;
 
   const PieceText& text_;
-  std::vector<Part> parts_;
-  std::vector<uint64_t> first_edge_;  // by place, in the edges of its part
-  uint32_t longest_;                  // length of a piece
+  std::vector<PieceEdge> edges_;  // by node; after pruning, with gaps at the end of each part
+  std::vector<Range> edges_at_;   // by place; those of shared places are those of the node
+  uint32_t longest_ = 0;          // word
 };
 
 }  // namespace lowbit::tokenizers

@@ -1,95 +1,98 @@
 #include "tokenizers/training/seed_pieces.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <limits>
 #include <numeric>
-#include <unordered_map>
+#include <utility>
 
-#include "core/error.hpp"
 #include "core/threads.hpp"
-#include "tokenizers/training/packed_character.hpp"
 
 namespace lowbit::tokenizers {
 namespace {
 
-// Sorts the places of a text by the characters that follow, up to the end of the word or to
-// `max_length` of them. As many characters as fit are compared at once, as digits of a number.
-class SuffixSorter {
+// Sorts the nodes of a text by the characters up to them, read backwards, to the begin of the word
+// or `max_length` of them.
+class NodeSorter {
  public:
-  SuffixSorter(const PieceText& text, uint32_t max_length)
-      : text_(text),
-        max_length_(max_length),
-        bits_(std::bit_width(text.characters.size() - 1)),
-        width_(std::min<uint32_t>(63 / bits_, max_length)) {}
+  NodeSorter(const PieceText& text, uint32_t max_length)
+      : text_(text), max_length_(max_length), digits_(text, max_length) {}
 
   std::vector<uint32_t> sort() const {
-    // By their first characters, and then each of these by itself.
+    // By their last characters, and then each of these by itself.
     std::vector<size_t> begin(text_.characters.size() + 1);
-    for (const uint32_t symbol : text_.symbols)
-      if (symbol != PieceText::kBoundary) ++begin[symbol + 1];
+    text_.for_nodes([&](uint32_t place) { ++begin[text_.symbols[place] + 1]; });
     std::partial_sum(begin.begin(), begin.end(), begin.begin());
-    std::vector<Suffix> suffixes(begin.back());
+    std::vector<Node> nodes(begin.back());
     std::vector<size_t> next = begin;
-    for (uint32_t at = 0; at < text_.symbols.size(); ++at)
-      if (const uint32_t symbol = text_.symbols[at]; symbol != PieceText::kBoundary)
-        suffixes[next[symbol]++] = {0, at};
+    text_.for_nodes([&](uint32_t place) { nodes[next[text_.symbols[place]]++] = {0, place}; });
     parallel_for(static_cast<int64_t>(text_.characters.size()), 1, [&](int64_t i, int64_t end) {
-      for (; i < end; ++i) sort(suffixes.data() + begin[i], suffixes.data() + begin[i + 1], 0);
+      for (; i < end; ++i) sort(nodes.data() + begin[i], nodes.data() + begin[i + 1], 0);
     });
     std::vector<uint32_t> order;
-    order.reserve(suffixes.size());
-    for (const Suffix& suffix : suffixes) order.push_back(suffix.place);
+    order.reserve(nodes.size());
+    for (const Node& node : nodes) order.push_back(node.place);
     return order;
   }
 
  private:
-  struct Suffix {
+  struct Node {
     uint64_t digits;
     uint32_t place;
-    bool operator<(const Suffix& other) const {
+    bool operator<(const Node& other) const {
       return digits != other.digits ? digits < other.digits : place < other.place;
     }
   };
 
-  // Behind the end of a word all digits are those of the boundary.
-  uint64_t digits(uint32_t place, uint32_t skipped) const {
-    const uint32_t* symbol = &text_.symbols[place + skipped];
-    uint64_t digits = 0;
-    uint32_t i = 0;
-    for (; i < width_ && skipped + i < max_length_ && symbol[i] != PieceText::kBoundary; ++i)
-      digits = digits << bits_ | symbol[i];
-    return i < width_ ? digits << bits_ * (width_ - i) : digits;
-  }
-
-  // The first `skipped` characters of all suffixes are the same.
-  void sort(Suffix* begin, Suffix* end, uint32_t skipped) const {
-    for (Suffix* suffix = begin; suffix != end; ++suffix)
-      suffix->digits = digits(suffix->place, skipped);
+  // The last `skipped` characters of all are the same.
+  void sort(Node* begin, Node* end, uint32_t skipped) const {
+    for (Node* node = begin; node != end; ++node)
+      node->digits =
+          digits_.read(&text_.symbols[node->place - skipped], -1, max_length_ - skipped);
     std::sort(begin, end);
-    if (skipped + width_ >= max_length_) return;
-    const uint64_t last = (uint64_t{1} << bits_) - 1;
-    for (Suffix* run = begin; run != end;) {
-      Suffix* const next = std::find_if(run, end, [&](const Suffix& suffix) {
-        return suffix.digits != run->digits;
-      });
-      if (next - run > 1 && (run->digits & last) != 0) sort(run, next, skipped + width_);
+    if (skipped + digits_.width() >= max_length_) return;
+    for (Node* run = begin; run != end;) {
+      Node* const next =
+          std::find_if(run, end, [&](const Node& node) { return node.digits != run->digits; });
+      if (next - run > 1 && !digits_.reaches_boundary(run->digits))
+        sort(run, next, skipped + digits_.width());
       run = next;
     }
   }
 
   const PieceText& text_;
   const uint32_t max_length_;
-  const uint32_t bits_, width_;
+  const CharacterDigits digits_;
 };
 
-// For each suffix in an order, how often those before it occur.
+// For each node in an order, how often those before it occur.
 std::vector<int64_t> sum_counts(const PieceText& text, const std::vector<uint32_t>& order) {
   std::vector<int64_t> count_at(text.symbols.size()), sums(order.size() + 1);
-  for (const PieceText::Segment& segment : text.segments)
-    std::fill(&count_at[segment.begin], &count_at[segment.end], segment.count);
+  std::vector<int64_t> open;  // by depth, of the words behind that have the node too
+  for (size_t i = text.segments.size(); i-- > 0;) {
+    const PieceText::Segment& segment = text.segments[i];
+    const uint32_t length = segment.end - segment.begin;
+    open.resize(std::max<size_t>(open.size(), length + 1));
+    int64_t count = segment.count;
+    for (uint32_t depth = length; depth > segment.shared; --depth)
+      count_at[segment.begin + depth - 1] = count += std::exchange(open[depth], 0);
+    open[segment.shared] += count;
+  }
   for (size_t i = 0; i < order.size(); ++i) sums[i + 1] = sums[i] + count_at[order[i]];
   return sums;
+}
+
+// For each node, the character that always follows; the boundary where several do, or none.
+std::vector<uint32_t> find_followers(const PieceText& text) {
+  std::vector<uint32_t> followers(text.symbols.size());
+  std::vector<uint32_t> path;  // the nodes of a word
+  for (const PieceText::Segment& segment : text.segments) {
+    if (segment.shared > 0) followers[path[segment.shared - 1]] = PieceText::kBoundary;
+    path.resize(segment.shared);
+    for (uint32_t place = segment.begin + segment.shared; place < segment.end; ++place) {
+      path.push_back(place);
+      followers[place] = text.symbols[place + 1];
+    }
+  }
+  return followers;
 }
 
 std::vector<SeedPiece> find_characters(const PieceText& text, const std::vector<uint32_t>& order,
@@ -107,21 +110,24 @@ std::vector<SeedPiece> find_characters(const PieceText& text, const std::vector<
 class RepeatFinder {
  public:
   RepeatFinder(const PieceText& text, const std::vector<uint32_t>& order,
-               const std::vector<int64_t>& counts_before, uint32_t max_length)
-      : text_(text), order_(order), counts_before_(counts_before), max_length_(max_length) {}
+               const std::vector<int64_t>& counts_before, const std::vector<uint32_t>& followers,
+               uint32_t max_length)
+      : text_(text),
+        order_(order),
+        counts_before_(counts_before),
+        followers_(followers),
+        max_length_(max_length) {}
 
-  // Of the suffixes from `first` to before `last`, which share no character with others.
+  // Of the nodes from `first` to before `last`, which share no character with others.
   std::vector<SeedPiece> find_repeats(uint32_t first, uint32_t last) {
     for (uint32_t i = first; i < last; ++i) {
-      const uint32_t shared = i == first ? 0 : shared_length(order_[i - 1], order_[i]);
-      close_longer_than(shared, i);
-      const uint32_t before = text_.symbols[order_[i] - 1];
-      const uint32_t left = before == PieceText::kBoundary ? kMixed : before;
-      const uint32_t length = suffix_length(order_[i]);
+      close_longer_than(i == first ? 0 : shared_length(order_[i - 1], order_[i]), i);
+      const uint32_t follower = followers_[order_[i]];
+      const uint32_t length = this->length(order_[i]);
       if (open_.empty() || open_.back().length < length) {
-        open_.push_back({length, i, left});
-      } else if (open_.back().left != left) {
-        open_.back().left = kMixed;
+        open_.push_back({length, i, follower});
+      } else if (open_.back().follower != follower) {
+        open_.back().follower = kMixed;
       }
     }
     close_longer_than(0, last);
@@ -129,38 +135,38 @@ class RepeatFinder {
   }
 
  private:
-  static constexpr uint32_t kMixed = 0;
+  static constexpr uint32_t kMixed = PieceText::kBoundary;
   struct Open {
     uint32_t length, begin;
-    uint32_t left;  // the character before all occurrences, if it is the same
+    uint32_t follower;  // the character behind all occurrences, if it is the same
   };
 
-  uint32_t suffix_length(uint32_t place) const {
+  uint32_t length(uint32_t place) const {
     uint32_t length = 0;
-    while (length < max_length_ && text_.symbols[place + length] != PieceText::kBoundary) ++length;
+    while (length < max_length_ && text_.symbols[place - length] != PieceText::kBoundary) ++length;
     return length;
   }
   uint32_t shared_length(uint32_t a, uint32_t b) const {
     uint32_t length = 0;
     const auto& symbols = text_.symbols;
-    while (length < max_length_ && symbols[a + length] == symbols[b + length] &&
-           symbols[a + length] != PieceText::kBoundary)
+    while (length < max_length_ && symbols[a - length] == symbols[b - length] &&
+           symbols[a - length] != PieceText::kBoundary)
       ++length;
     return length;
   }
 
-  // Closes the substrings that end before place `end` of the order.
+  // Closes the substrings whose occurrences end before place `end` of the order.
   void close_longer_than(uint32_t length, uint32_t end) {
     while (!open_.empty() && open_.back().length > length) {
       const Open closed = open_.back();
       open_.pop_back();
       const int64_t count = counts_before_[end] - counts_before_[closed.begin];
-      if (closed.length > 1 && count > 1 && closed.left == kMixed)
+      if (closed.length > 1 && count > 1 && closed.follower == kMixed)
         repeats_.push_back({closed.begin, end, closed.length, count});
       if (open_.empty() || open_.back().length < length) {
-        if (length > 0) open_.push_back({length, closed.begin, closed.left});
-      } else if (open_.back().left != closed.left) {
-        open_.back().left = kMixed;
+        if (length > 0) open_.push_back({length, closed.begin, closed.follower});
+      } else if (open_.back().follower != closed.follower) {
+        open_.back().follower = kMixed;
       }
     }
   }
@@ -168,86 +174,25 @@ class RepeatFinder {
   const PieceText& text_;
   const std::vector<uint32_t>& order_;
   const std::vector<int64_t>& counts_before_;
+  const std::vector<uint32_t>& followers_;
   const uint32_t max_length_;
-  std::vector<Open> open_;  // from short to long, each a prefix of the next
+  std::vector<Open> open_;  // from short to long, each the end of the next
   std::vector<SeedPiece> repeats_;
 };
 
-// The most frequent characters that make up `coverage` of all.
-std::vector<Packed> covering_characters(const std::vector<CountedWord>& words, double coverage,
-                                        const std::vector<std::string>& required) {
-  std::unordered_map<Packed, int64_t> counts;
-  int64_t total = 0;
-  for (const CountedWord& word : words)
-    for (size_t at = 0; at < word.bytes.size(); total += word.count)
-      counts[next_packed(word.bytes, at)] += word.count;
-  for (const std::string& text : required)
-    for (size_t at = 0; at < text.size();)
-      counts[next_packed(text, at)] = std::numeric_limits<int64_t>::max();
-  std::vector<Packed> kept;
-  for (const auto& [character, count] : counts) kept.push_back(character);
-  std::sort(kept.begin(), kept.end(), [&](Packed a, Packed b) {
-    return counts[a] != counts[b] ? counts[a] > counts[b] : a < b;
-  });
-  int64_t covered = 0;
-  size_t used = 0;
-  for (; used < kept.size(); ++used) {
-    const int64_t count = counts[kept[used]];
-    if (count == std::numeric_limits<int64_t>::max()) continue;
-    if (static_cast<double>(covered) >= coverage * static_cast<double>(total)) break;
-    covered += count;
-  }
-  kept.resize(used);
-  std::sort(kept.begin(), kept.end());
-  return kept;
-}
-
 }  // namespace
-
-PieceText read_characters(const std::vector<CountedWord>& words, double coverage,
-                          const std::vector<std::string>& required) {
-  PieceText text;
-  text.characters.emplace_back();
-  std::unordered_map<Packed, uint32_t> numbers;
-  for (const Packed character : covering_characters(words, coverage, required)) {
-    numbers[character] = static_cast<uint32_t>(text.characters.size());
-    text.characters.push_back(unpack(character));
-  }
-  text.symbols.push_back(PieceText::kBoundary);
-  for (const CountedWord& word : words) {
-    auto close = [&, begin = static_cast<uint32_t>(text.symbols.size())]() mutable {
-      const auto end = static_cast<uint32_t>(text.symbols.size());
-      if (begin == end) return;
-      text.segments.push_back({begin, end, word.count});
-      text.symbols.push_back(PieceText::kBoundary);
-      begin = end + 1;
-    };
-    for (size_t at = 0; at < word.bytes.size();) {
-      const auto number = numbers.find(next_packed(word.bytes, at));
-      if (number == numbers.end()) {
-        close();
-      } else {
-        text.symbols.push_back(number->second);
-      }
-    }
-    close();
-    check(text.symbols.size() < UINT32_MAX / 2,
-          "UnigramTrainer: the distinct words have more than ", UINT32_MAX / 2,
-          " characters: train on a part of them");
-  }
-  return text;
-}
 
 SeedPieces find_seed_pieces(const PieceText& text, int64_t limit, int64_t max_length) {
   const auto length = static_cast<uint32_t>(max_length);
   SeedPieces seeds;
-  seeds.order = SuffixSorter(text, length).sort();
+  seeds.order = NodeSorter(text, length).sort();
   const std::vector<int64_t> counts_before = sum_counts(text, seeds.order);
+  const std::vector<uint32_t> followers = find_followers(text);
   seeds.pieces = find_characters(text, seeds.order, counts_before);
-  std::vector<std::vector<SeedPiece>> found(seeds.pieces.size());  // by first character
+  std::vector<std::vector<SeedPiece>> found(seeds.pieces.size());  // by last character
   parallel_for(static_cast<int64_t>(found.size()), 1, [&](int64_t i, int64_t end) {
     for (; i < end; ++i)
-      found[i] = RepeatFinder(text, seeds.order, counts_before, length)
+      found[i] = RepeatFinder(text, seeds.order, counts_before, followers, length)
                      .find_repeats(seeds.pieces[i].begin, seeds.pieces[i].end);
   });
   std::vector<SeedPiece> repeats;
@@ -257,8 +202,15 @@ SeedPieces find_seed_pieces(const PieceText& text, int64_t limit, int64_t max_le
     const double y = static_cast<double>(b.count) * b.length;
     return x != y ? x > y : a.begin != b.begin ? a.begin < b.begin : a.length < b.length;
   };
-  std::sort(repeats.begin(), repeats.end(), covers_more);
-  if (static_cast<int64_t>(repeats.size()) > limit) repeats.resize(limit);
+  if (static_cast<int64_t>(repeats.size()) > limit) {
+    std::nth_element(repeats.begin(), repeats.begin() + limit, repeats.end(), covers_more);
+    repeats.resize(limit);
+  }
+  // Pieces that are looked at one after the other lie in places that are near to each other.
+  std::sort(repeats.begin(), repeats.end(), [&](const SeedPiece& a, const SeedPiece& b) {
+    const uint32_t x = seeds.order[a.begin], y = seeds.order[b.begin];
+    return x != y ? x < y : a.length < b.length;
+  });
   seeds.pieces.insert(seeds.pieces.end(), repeats.begin(), repeats.end());
   return seeds;
 }

@@ -16,6 +16,7 @@ namespace {
 
 // Pieces that are expected less often leave.
 constexpr double kLeastExpected = 0.5;
+constexpr double kGoneScore = -std::numeric_limits<double>::infinity();  // until they are pruned
 // More pieces than are wanted are left for the last choice, which is by probability.
 constexpr double kSurplus = 1.1;
 
@@ -29,6 +30,11 @@ double digamma(double x) {
          127.0 / 30720 * fourth * fourth;
 }
 
+// Beside single characters, for whose numbers there is room.
+int64_t most_seeds(const UnigramTrainerOptions& options) {
+  return std::min(options.seeds_per_token * options.vocab_size, PieceEdge::kMostPieces / 2);
+}
+
 struct ScoredPiece {
   std::string text;
   double score;
@@ -37,7 +43,7 @@ struct ScoredPiece {
 class UnigramTrainer {
  public:
   UnigramTrainer(const PieceText& text, const UnigramTrainerOptions& options)
-      : UnigramTrainer(text, find_seed_pieces(text, options.seed_size, options.max_piece_length),
+      : UnigramTrainer(text, find_seed_pieces(text, most_seeds(options), options.max_piece_length),
                        options) {}
 
   void train(int64_t wanted, const Progress& progress);
@@ -50,7 +56,7 @@ class UnigramTrainer {
                  const UnigramTrainerOptions& options);
 
   struct Piece {
-    uint32_t place, length;
+    uint32_t place, length;  // of its last character; characters
   };
   void maximize();
   void prune(int64_t wanted);
@@ -65,12 +71,14 @@ class UnigramTrainer {
   PieceLattice lattice_;
   std::vector<Piece> pieces_;  // single characters first, in the order of the text's
   size_t characters_ = 0;
+  int64_t alive_ = 0;  // pieces that are expected often enough
   std::vector<double> scores_, expected_;
 };
 
 UnigramTrainer::UnigramTrainer(const PieceText& text, const SeedPieces& seeds,
                                const UnigramTrainerOptions& options)
     : text_(text), options_(options), lattice_(text, seeds) {
+  expected_.resize(seeds.pieces.size());
   double total = 0;
   for (const SeedPiece& seed : seeds.pieces) {
     pieces_.push_back({seeds.order[seed.begin], seed.length});
@@ -90,13 +98,12 @@ void UnigramTrainer::maximize() {
     if (expected_[i] >= kLeastExpected) total += expected_[i];
   }
   const double all = digamma(total);
-  std::vector<uint32_t> kept;
-  for (uint32_t i = 0; i < pieces_.size(); ++i) {
-    if (expected_[i] < kLeastExpected) continue;
-    scores_[i] = digamma(expected_[i]) - all;
-    kept.push_back(i);
+  alive_ = 0;
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const bool alive = expected_[i] >= kLeastExpected;
+    scores_[i] = alive ? digamma(expected_[i]) - all : kGoneScore;
+    alive_ += alive;
   }
-  if (kept.size() < pieces_.size()) keep(kept);
 }
 
 // What the log likelihood of the corpus loses, per token, when occurrences of a piece are cut into
@@ -109,7 +116,7 @@ std::vector<double> UnigramTrainer::losses() const {
     std::vector<uint32_t> cut;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       if (i < characters_) losses[i] = std::numeric_limits<double>::infinity();
-      if (i < characters_) continue;
+      if (i < characters_ || scores_[i] == kGoneScore) continue;
       lattice_.best_cut(pieces_[i].place, pieces_[i].length, scores_, cut);
       losses[i] = loss(i, cut, total);
     }
@@ -134,8 +141,7 @@ void UnigramTrainer::prune(int64_t wanted) {
   std::vector<uint32_t> kept;
   for (uint32_t i = 0; i < pieces_.size(); ++i)
     if (losses[i] >= 0) kept.push_back(i);
-  const auto shrunk = static_cast<int64_t>(options_.shrinking_factor *
-                                           static_cast<double>(pieces_.size()));
+  const auto shrunk = static_cast<int64_t>(options_.shrinking_factor * static_cast<double>(alive_));
   const auto size = static_cast<size_t>(std::max(wanted, shrunk));
   if (kept.size() > size) {
     std::nth_element(kept.begin(), kept.begin() + size, kept.end(), [&](uint32_t a, uint32_t b) {
@@ -163,22 +169,21 @@ void UnigramTrainer::keep(const std::vector<uint32_t>& kept) {
 
 void UnigramTrainer::train(int64_t wanted, const Progress& progress) {
   const auto surplus = static_cast<int64_t>(static_cast<double>(wanted) * kSurplus);
-  const auto size = [&] { return static_cast<int64_t>(pieces_.size()); };
   for (;;) {
     for (int64_t i = 0; i < options_.sub_iterations; ++i) {
-      report(progress, "prune", size(), surplus);
+      report(progress, "prune", alive_, surplus);
       lattice_.expect(scores_, expected_);
       maximize();
     }
-    if (size() <= surplus) return;
+    if (alive_ <= surplus) return;
     prune(surplus);
   }
 }
 
 std::string UnigramTrainer::spell(const Piece& piece) const {
   std::string text;
-  for (uint32_t i = 0; i < piece.length; ++i)
-    text += text_.characters[text_.symbols[piece.place + i]];
+  for (uint32_t i = piece.length; i-- > 0;)
+    text += text_.characters[text_.symbols[piece.place - i]];
   return text;
 }
 
@@ -191,7 +196,7 @@ std::vector<ScoredPiece> UnigramTrainer::best_pieces(
   });
   std::vector<ScoredPiece> best;
   for (const uint32_t i : order) {
-    if (static_cast<int64_t>(best.size()) == wanted) break;
+    if (static_cast<int64_t>(best.size()) == wanted || scores_[i] == kGoneScore) break;
     ScoredPiece piece{spell(pieces_[i]), scores_[i]};
     if (!taken.contains(piece.text)) best.push_back(std::move(piece));
   }
@@ -205,8 +210,8 @@ void check_options(const UnigramTrainerOptions& options) {
   const char* const caller = "UnigramTrainer";
   check(options.vocab_size >= 1 && options.vocab_size <= INT32_MAX, caller, ": vocab_size is ",
         options.vocab_size, "; it is 1 to 2,147,483,647");
-  check(options.seed_size >= 1 && options.seed_size <= PieceLattice::kMostPieces / 2, caller,
-        ": seed_size is ", options.seed_size, "; it is 1 to ", PieceLattice::kMostPieces / 2);
+  check(options.seeds_per_token >= 1 && options.seeds_per_token <= 1000, caller,
+        ": seeds_per_token is ", options.seeds_per_token, "; it is 1 to 1000");
   check(options.shrinking_factor > 0 && options.shrinking_factor < 1, caller,
         ": shrinking_factor is ", options.shrinking_factor, "; it is between 0 and 1");
   check(options.sub_iterations >= 1, caller, ": sub_iterations is ", options.sub_iterations,

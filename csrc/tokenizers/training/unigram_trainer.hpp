@@ -12,9 +12,9 @@ namespace lowbit::tokenizers {
 
 struct UnigramTrainerOptions {
   int64_t vocab_size = 8000;
-  int64_t seed_size = 1000000;     // pieces to begin with
+  int64_t seeds_per_token = 10;    // pieces to begin with
   double shrinking_factor = 0.75;  // of the pieces are left after each pruning
-  int64_t sub_iterations = 2;      // of expectation and maximization between two prunings
+  int64_t sub_iterations = 1;      // of expectation and maximization between two prunings
   int64_t max_piece_length = 16;   // characters
   double character_coverage = 1;   // of the corpus; the rarest characters beyond are unknown
   std::vector<std::string> initial_alphabet;  // characters that are in though the corpus lacks them
