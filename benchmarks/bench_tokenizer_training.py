@@ -46,9 +46,15 @@ def squeezed(documents: list[str]) -> list[str]:
 
 
 def lowbit_trainer(model: str, documents: list[str], size: int) -> Callable[[], lb.Tokenizer]:
-    """Byte-pair encoding without special tokens, so that its merges can be compared."""
+    """Byte-pair encoding without special tokens, so that its merges can be compared; unigram takes
+    lines, as sentencepiece does."""
     specials: dict[str, Any] = {"special_tokens": []} if model == "bpe" else {}
-    return lambda: lb.Tokenizer.train(documents, model=model, vocab_size=size, **specials)
+
+    def train() -> lb.Tokenizer:
+        texts = rivals.lines(documents) if model == "unigram" else documents
+        return lb.Tokenizer.train(texts, model=model, vocab_size=size, **specials)
+
+    return train
 
 
 FAMILIES: dict[str, list[Callable[[list[str], int], Callable[[], Any]]]] = {

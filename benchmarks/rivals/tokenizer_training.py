@@ -7,7 +7,8 @@ missing raises ImportError.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -52,16 +53,22 @@ def gigatoken(documents: list[str], size: int) -> Callable[[], Any]:
     return lambda: gigatoken.train_bpe(joined, size, [], separator=b"\0")
 
 
-def _sentencepiece(documents: list[str], size: int, kind: str, threads: int) -> bytes:
+def lines(documents: list[str]) -> Iterator[str]:
+    """What sentencepiece takes instead of documents."""
+    return (line for text in documents for line in text.split("\n"))
+
+
+def _sentencepiece(documents: list[str], size: int, kind: str) -> bytes:
+    """With as many threads as the environment grants the rivals that use rayon."""
     import sentencepiece
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=(line for text in documents for line in text.split("\n")),
+        sentence_iterator=lines(documents),
         model_writer=model,
         vocab_size=size,
         model_type=kind,
-        num_threads=threads,
+        num_threads=int(os.environ["RAYON_NUM_THREADS"]),
         character_coverage=1.0,
         hard_vocab_limit=False,
         minloglevel=2,
@@ -69,18 +76,18 @@ def _sentencepiece(documents: list[str], size: int, kind: str, threads: int) -> 
     return model.getvalue()
 
 
-def sentencepiece_bpe(documents: list[str], size: int, threads: int = 2) -> Callable[[], bytes]:
+def sentencepiece_bpe(documents: list[str], size: int) -> Callable[[], bytes]:
     """sentencepiece's BPE of characters."""
     import sentencepiece  # noqa: F401, for the ImportError
 
-    return lambda: _sentencepiece(documents, size, "bpe", threads)
+    return lambda: _sentencepiece(documents, size, "bpe")
 
 
-def sentencepiece_unigram(documents: list[str], size: int, threads: int = 2) -> Callable[[], bytes]:
+def sentencepiece_unigram(documents: list[str], size: int) -> Callable[[], bytes]:
     """sentencepiece's unigram."""
     import sentencepiece  # noqa: F401, for the ImportError
 
-    return lambda: _sentencepiece(documents, size, "unigram", threads)
+    return lambda: _sentencepiece(documents, size, "unigram")
 
 
 def tokenizers_wordpiece(documents: list[str], size: int) -> Callable[[], Any]:
