@@ -27,8 +27,13 @@ class DoubleArray {
   // id save much, for it cannot be foreseen. Returns the last length.
   template <class Visit>
   size_t prefixes(std::string_view text, Visit&& visit) const {
+    return prefixes(text, units_[0], visit);
+  }
+
+  // The same of what follows `beginning` in entries, where find_node(beginning) is `unit`.
+  template <class Visit>
+  size_t prefixes(std::string_view text, uint64_t unit, Visit&& visit) const {
     const uint64_t* units = units_.data();
-    uint64_t unit = units[0];
     size_t length = 0;
     while (length < text.size()) {
       const auto byte = static_cast<uint8_t>(text[length]);
@@ -40,14 +45,17 @@ class DoubleArray {
   }
 
   // The id of the entry equal to `text`, or kNone.
-  int32_t find(std::string_view text) const {
+  int32_t find(std::string_view text) const { return id(find_node(text)); }
+
+  // The node that `text` leads to; where no entry begins so, one without id or children: 0.
+  uint64_t find_node(std::string_view text) const {
     uint64_t unit = units_[0];
     for (const char character : text) {
       const auto byte = static_cast<uint8_t>(character);
       unit = units_[base(unit) ^ byte];
-      if (label(unit) != byte) return kNone;
+      if (label(unit) != byte) return 0;
     }
-    return id(unit);
+    return unit;
   }
 
   size_t longest() const { return longest_; }  // bytes of the longest entry

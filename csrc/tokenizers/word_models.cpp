@@ -9,14 +9,10 @@ namespace lowbit::tokenizers {
 
 namespace {
 
-// Those that start with a prefix, without it, by their numbers.
-std::vector<DoubleArray::Entry> entries_behind(std::string_view prefix, const StringTable& tokens) {
+std::vector<DoubleArray::Entry> numbered(const StringTable& tokens) {
   std::vector<DoubleArray::Entry> entries;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const std::string_view token = tokens[i];
-    if (token.size() > prefix.size() && token.starts_with(prefix))
-      entries.push_back({token.substr(prefix.size()), static_cast<int32_t>(i)});
-  }
+  for (size_t i = 0; i < tokens.size(); ++i)
+    entries.push_back({tokens[i], static_cast<int32_t>(i)});
   return entries;
 }
 
@@ -24,9 +20,8 @@ std::vector<DoubleArray::Entry> entries_behind(std::string_view prefix, const St
 
 Vocabulary::Vocabulary(const StringTable& tokens, const std::vector<int32_t>& ids,
                        VocabularyOptions options)
-    : options_(std::move(options)), ids_(ids), first_(entries_behind("", tokens)),
-      continuing_(entries_behind(options_.continuing_prefix, tokens)),
-      whole_words_(tokens.size()) {
+    : options_(std::move(options)), ids_(ids), trie_(numbered(tokens)),
+      continuing_(trie_.find_node(options_.continuing_prefix)), whole_words_(tokens.size()) {
   check(tokens.size() == ids.size(), "Tokenizer: ", tokens.size(), " tokens but ", ids.size(),
         " ids");
   if (tokens.size() > WholeWords::kMost) return;
@@ -47,16 +42,16 @@ void Vocabulary::encode(std::string_view word, std::vector<Piece>& pieces) const
     if (const int32_t id = whole_words_.find(word); id >= 0)
       return pieces.push_back({id, 0, unknown.end});
   if (!pieced) {
-    const int32_t number = first_.find(word);
+    const int32_t number = trie_.find(word);
     return pieces.push_back(
         {number == DoubleArray::kNone ? unknown.id : ids_[number], 0, unknown.end});
   }
   const size_t before = pieces.size();
   for (size_t at = 0; at < word.size();) {
-    const DoubleArray& trie = at == 0 ? first_ : continuing_;
+    const uint64_t node = at == 0 ? trie_.find_node("") : continuing_;
     int32_t number = DoubleArray::kNone;
     size_t length = 0;
-    trie.prefixes(word.substr(at), [&](size_t bytes, int32_t found) {
+    trie_.prefixes(word.substr(at), node, [&](size_t bytes, int32_t found) {
       const bool ends = found != DoubleArray::kNone;
       number = ends ? found : number;
       length = ends ? bytes : length;

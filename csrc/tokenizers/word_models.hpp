@@ -33,9 +33,9 @@ class Vocabulary final : public Model {
  private:
   VocabularyOptions options_;
   std::vector<int32_t> ids_;  // by number of the token, which the others give
-  DoubleArray first_;         // entries as they are
-  DoubleArray continuing_;    // entries that start with the prefix, without it
-  WholeWords whole_words_;    // of the first those that fit
+  DoubleArray trie_;          // of all tokens
+  uint64_t continuing_;       // the node of the prefix: its children continue a word
+  WholeWords whole_words_;    // of all tokens those that fit
 };
 
 }  // namespace lowbit::tokenizers
