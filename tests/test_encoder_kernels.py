@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lowbit import _core
 from lowbit.arrays import bf16_to_float32, float32_to_bf16
+from lowbit.quantization.matrix import packed_formats
 from lowbit.reference import embeddings, layers, optimizer
 
 ROWS = [1, 3, 70]
@@ -152,7 +154,7 @@ def test_gelu_keeps_the_shape():
 # Embedding
 
 
-def stored_tables(table: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
+def stored_tables(table: np.ndarray) -> Iterator[tuple[Any, np.ndarray | None, np.ndarray]]:
     """(rows, scales, exact values) of a table in every format."""
     yield table, None, table
     words = float32_to_bf16(table)
@@ -161,6 +163,10 @@ def stored_tables(table: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | 
     yield halves, None, halves.astype(np.float32)
     codes, scales = _core.quantize_rows_int8(table)
     yield codes, scales, codes.astype(np.float32) * scales[:, None]
+    for format in packed_formats():
+        for double_quant in (False, True):
+            packed = _core.PackedMatrix.quantize(table, format, 16, double_quant)
+            yield packed, None, _core.dequantize(packed)
 
 
 @pytest.mark.parametrize("cols", COLUMNS)

@@ -289,7 +289,7 @@ def test_targets_and_ranks_can_differ_by_module(folder):
     ("options", "message"),
     [
         ({"format": "int3"}, 'format="int3"'),
-        ({"embeddings": "int4"}, 'format="int4"'),
+        ({"embeddings": "int3"}, 'format="int3"'),
         ({"pooling": "max"}, 'pooling="max"'),
         ({"labels": ["one"]}, "at least two"),
         ({"lora": lb.LoraConfig(target_modules=["queries"])}, "queries"),

@@ -3,17 +3,19 @@
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
 #include "ops/embedding.hpp"
+#include "ops/packed_matrix.hpp"
 
 namespace lowbit::bindings {
 namespace {
 
-// Rows of float32, float16, bfloat16 as uint16, or int8 with a scale each.
-using Table = std::variant<Array<float>, Array<uint16_t>, Array<Half>, Array<int8_t>>;
+// A packed matrix, or rows of float32, float16, bfloat16 as uint16, or int8 with a scale each.
+using Table = std::variant<const ops::PackedMatrix*, Array<float>, Array<uint16_t>, Array<Half>,
+                           Array<int8_t>>;
 
 template <class T>
 TableView table_of(const Array<T>& array, Format format, const Maybe<float>& scales) {
   const auto m = matrix("embed: table", array);
-  TableView t{format, m.rows, m.cols, m.data, nullptr};
+  TableView t{format, m.rows, m.cols, m.data};
   if (format == Format::int8) {
     check(scales.has_value() && scales->size() == m.rows, "embed: an int8 table of ", m.rows,
           " rows needs as many scales");
@@ -23,6 +25,10 @@ TableView table_of(const Array<T>& array, Format format, const Maybe<float>& sca
 }
 
 TableView table_view(const Table& table, const Maybe<float>& scales) {
+  if (const auto* packed = std::get_if<const ops::PackedMatrix*>(&table)) {
+    const WeightView w = (*packed)->view();
+    return {w.format, w.rows, w.cols, nullptr, nullptr, w};
+  }
   if (const auto* floats = std::get_if<Array<float>>(&table))
     return table_of(*floats, Format::fp32, scales);
   if (const auto* words = std::get_if<Array<uint16_t>>(&table))

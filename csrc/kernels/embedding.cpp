@@ -1,5 +1,6 @@
 // Rows of an embedding table, summed with positions and segment types; and the table's rounding.
 #include "formats/format.hpp"
+#include "formats/panel.hpp"
 #include "kernels/encoder_args.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -26,16 +27,41 @@ inline F32 read_table(const TableView& t, int64_t row, int64_t column, int lanes
   return load_first(static_cast<const float*>(t.data) + at, lanes);
 }
 
+// Rows of a packed table: 16 of them are decoded, 64 columns at a time, and one is picked.
+class PackedRows {
+ public:
+  explicit PackedRows(const WeightView& w) : w_(w) {}
+
+  // Columns of a row are asked for in their order.
+  F32 read(int64_t row, int64_t column, int lanes) {
+    const int64_t at = column % kChunk;
+    if (at == 0) {
+      const int64_t end = column + kChunk < w_.cols ? column + kChunk : w_.cols;
+      read_panel(w_, row / kBlockRows, column, end, panel_);
+    }
+    float values[kLanes] = {};
+    for (int i = 0; i < lanes; ++i) values[i] = panel_[(at + i) * kLanes + row % kBlockRows];
+    return load(values);
+  }
+
+ private:
+  static constexpr int64_t kChunk = 64;
+  const WeightView& w_;
+  float panel_[kChunk * kLanes];
+};
+
 }  // namespace
 
 void embed(const EmbedArgs& a) noexcept {
   const int64_t columns = a.word.cols;
+  PackedRows packed(a.word.packed);
   for (int64_t r = a.row_begin; r < a.row_end; ++r) {
     const float* position = a.position ? a.position.row(a.position_ids[r]) : nullptr;
     const float* type = a.type ? a.type.row(a.type_ids[r]) : nullptr;
     for (int64_t c = 0; c < columns; c += kLanes) {
       const int lanes = static_cast<int>(columns - c < kLanes ? columns - c : kLanes);
-      F32 sum = read_table(a.word, a.ids[r], c, lanes);
+      F32 sum = a.word.packed.data ? packed.read(a.ids[r], c, lanes)
+                                   : read_table(a.word, a.ids[r], c, lanes);
       // Word and type first: the order in which BERT adds them.
       if (type) sum = sum + load_first(type + c, lanes);
       if (position) sum = sum + load_first(position + c, lanes);

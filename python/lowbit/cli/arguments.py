@@ -9,10 +9,10 @@ from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
+from lowbit.embeddings.table import FORMATS as EMBEDDINGS
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
-EMBEDDINGS = ["fp32", "bf16", "fp16", "int8"]
 TRAINED = ["bpe", "wordpiece", "unigram", "word", "character"]
 
 

@@ -1,4 +1,4 @@
-"""An embedding table in rows of float32, bfloat16, float16 or int8."""
+"""An embedding table in rows of float32, bfloat16, float16 or int8, or packed in four bits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
+from lowbit.quantization.search import search_scales
 
-FORMATS = ("fp32", "bf16", "fp16", "int8")
+FORMATS = ("fp32", "bf16", "fp16", "int8", "int4", "nf4")
+GROUP_SIZE = 64
+"""Columns of a row that share a scale in four bits."""
 
 
 class Embedding:
@@ -20,7 +23,9 @@ class Embedding:
     table
         Vectors [rows, dim].
     format
-        "fp32"; "bf16" or "fp16", half the size; or "int8", a quarter, with one scale a row.
+        "fp32"; "bf16" or "fp16", half the size; "int8", a quarter, with one scale a row; "nf4" or
+        "int4", an eighth, with a searched scale for every 64 columns ("nf4" has them in 8 bits).
+        Rows in four bits lie 16 side by side, so looking one up takes longer.
 
     Examples
     --------
@@ -37,13 +42,15 @@ class Embedding:
         self.format = format
         self._scales: np.ndarray | None = None
         if format == "fp32":
-            self._rows: np.ndarray = array
+            self._rows: Any = array
         elif format == "bf16":
             self._rows = float32_to_bf16(array)
         elif format == "fp16":
             self._rows = float32_to_fp16(array)
         elif format == "int8":
             self._rows, self._scales = _core.quantize_rows_int8(array)
+        elif format in FORMATS:
+            self._rows = _packed(array, format)
         else:
             raise ValueError(f'Embedding: format="{format}" is not known; use one of {FORMATS}')
 
@@ -57,7 +64,7 @@ class Embedding:
         """Bytes of the rows and their scales."""
         return self._rows.nbytes + (0 if self._scales is None else self._scales.nbytes)
 
-    def kernel_table(self) -> tuple[np.ndarray, np.ndarray | None]:
+    def kernel_table(self) -> tuple[Any, np.ndarray | None]:
         """Rows and scales as the kernels take them."""
         return self._rows, self._scales
 
@@ -65,6 +72,8 @@ class Embedding:
         """All rows as float32 [rows, dim]."""
         if self.format == "bf16":
             return bf16_to_float32(self._rows)
+        if isinstance(self._rows, _core.PackedMatrix):
+            return _core.dequantize(self._rows)
         if self._scales is not None:
             return self._rows.astype(np.float32) * self._scales[:, None]
         return self._rows.astype(np.float32, copy=False)
@@ -103,6 +112,19 @@ class Embedding:
     def __repr__(self) -> str:
         rows, dim = self.shape
         return f"Embedding({rows}x{dim}, {self.format}, {self.nbytes / 1e6:.1f} MB)"
+
+
+def _packed(table: np.ndarray, format: str) -> _core.PackedMatrix:
+    """Scales are searched some rows at a time: the search needs several times their memory."""
+    step = max(16, (1 << 20) // max(1, table.shape[1]))
+    parts = [
+        search_scales(table[first : first + step], format, GROUP_SIZE)
+        for first in range(0, max(1, len(table)), step)
+    ]
+    # int4's scales have signs, around whose mean 8 bits are too few.
+    return _core.PackedMatrix.quantize_to(
+        table, np.concatenate(parts), format, GROUP_SIZE, format == "nf4"
+    )
 
 
 def _as_ids(ids: Any, rows: int) -> np.ndarray:

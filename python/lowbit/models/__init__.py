@@ -1,6 +1,7 @@
 """Whole models: texts in, vectors or classes out."""
 
 from lowbit.models.batching import TokenBatch, TruncationWarning
+from lowbit.models.calibration import LinearReport
 from lowbit.models.classifier import Classifier
 from lowbit.models.encoder import Encoder
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
@@ -11,6 +12,7 @@ __all__ = [
     "Encoder",
     "Evaluation",
     "History",
+    "LinearReport",
     "Step",
     "TokenBatch",
     "TruncationWarning",

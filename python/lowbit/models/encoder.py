@@ -13,6 +13,7 @@ from lowbit.arrays import float32_to_bf16, float32_to_fp16
 from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.models.batching import TokenBatch, TokenizedTexts
+from lowbit.models.calibration import Calibration, LinearReport
 from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer
 from lowbit.quantization.matrix import packed_formats
 from lowbit.tokenizers import Tokenizer
@@ -44,6 +45,8 @@ class Encoder:
     layers : list of TransformerLayer
     pooler : Linear or None
         The dense layer above the first token, where the folder has one.
+    reports : list of LinearReport
+        What rounding cost each linear layer that was calibrated.
     """
 
     def __init__(self, folder: ModelFolder, store: WeightStore) -> None:
@@ -60,7 +63,8 @@ class Encoder:
         self.position_embeddings = read("embeddings.position_embeddings.weight")
         self.token_type_embeddings = read("embeddings.token_type_embeddings.weight")
         self.embedding_norm = _layer_norm(folder, "embeddings.LayerNorm")
-        self.layers = [_layer(folder, store, i) for i in range(config.num_hidden_layers)]
+        self.reports: list[LinearReport] = []
+        self.layers = self._read_layers(folder, store)
         has_pooler = "pooler.dense.weight" in folder.tensors
         self.pooler = store.linear(folder, "pooler.dense") if has_pooler else None
 
@@ -73,6 +77,8 @@ class Encoder:
         double_quant: bool = False,
         embeddings: str = "fp32",
         compute: str = "auto",
+        calibrate: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> Encoder:
         """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
 
@@ -88,9 +94,14 @@ class Encoder:
         group_size, double_quant
             As in `lowbit.quantize`.
         embeddings
-            Format of the word table: "fp32", "bf16", "fp16" or "int8" (one scale a row).
+            Format of the word table, as in `lowbit.Embedding`.
         compute
             As in `lowbit.linear`; but with format "fp32", "auto" means "fp32".
+        calibrate
+            Texts like those to come, a few hundred: weights in a packed format are rounded by GPTQ
+            for the inputs that these texts make. Without, every weight is rounded by itself.
+        progress
+            Called with (layers done, layers in all) while calibrating.
 
         Raises
         ------
@@ -99,12 +110,38 @@ class Encoder:
         ValueError
             For an unknown format.
         """
-        store = WeightStore(format, group_size, double_quant, embeddings, compute)
+        store = WeightStore(
+            format, group_size, double_quant, embeddings, compute, calibrate, progress
+        )
         with open_model_folder(folder) as opened:
             return cls(opened, store)
 
-    def __call__(self, batch: TokenBatch, tape: Tape | None = None) -> np.ndarray:
-        """Last hidden state of every token, float32 [M, hidden_size]."""
+    def _read_layers(self, folder: ModelFolder, store: WeightStore) -> list[TransformerLayer]:
+        count = folder.config.num_hidden_layers
+        if store.calibrate is None:
+            return [_layer(folder, store, i) for i in range(count)]
+        if not len(store.calibrate):
+            raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
+        tokenized = TokenizedTexts(self.tokenizer, store.calibrate, self.max_length)
+        batches = [tokenized.batch(rows) for rows in tokenized.by_length(32)]
+        calibration = Calibration(
+            batches,
+            [self._embed_tokens(batch) for batch in batches],
+            store.format,
+            store.group_size,
+            store.double_quant,
+        )
+        layers = []
+        for i in range(count):
+            layers.append(_layer(folder, store, i))
+            calibration.round_layer(layers[-1])
+            if store.progress is not None:
+                store.progress(i + 1, count)
+        self.reports = calibration.reports
+        return layers
+
+    def _embed_tokens(self, batch: TokenBatch) -> np.ndarray:
+        """What goes into the first layer, float32 [M, hidden_size]."""
         x = _core.embed(
             *self.word_embeddings.kernel_table(),
             batch.ids,
@@ -113,7 +150,11 @@ class Encoder:
             self.token_type_embeddings,
             batch.type_ids,
         )
-        x = self.embedding_norm(x)
+        return self.embedding_norm(x)
+
+    def __call__(self, batch: TokenBatch, tape: Tape | None = None) -> np.ndarray:
+        """Last hidden state of every token, float32 [M, hidden_size]."""
+        x = self._embed_tokens(batch)
         if tape is not None and tape.dropout:
             x = _core.dropout(x, *tape.mask(x.size, tape.dropout))
         for layer in self.layers:
@@ -235,6 +276,8 @@ class WeightStore:
         double_quant: bool = False,
         embeddings: str = "fp32",
         compute: str = "auto",
+        calibrate: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         known = [*DENSE_FORMATS, *packed_formats()]
         if format not in known:
@@ -243,13 +286,25 @@ class WeightStore:
         self.group_size = group_size
         self.double_quant = double_quant and format not in DENSE_FORMATS
         self.embeddings = embeddings
+        if calibrate is not None and format in DENSE_FORMATS:
+            raise ValueError(
+                f"from_pretrained: calibrate is for packed formats, {packed_formats()}; "
+                f'format="{format}" rounds every weight by itself'
+            )
+        self.calibrate = calibrate
+        self.progress = progress
         # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
         self.compute = "fp32" if (format, compute) == ("fp32", "auto") else compute
 
     def linear(self, folder: ModelFolder, name: str) -> Linear:
-        """The linear layer `name` of the folder, its weight in this store's format."""
+        """The linear layer `name` of the folder, its weight in this store's format.
+
+        What is going to be calibrated is left in float32.
+        """
         weight: Any = folder.read(f"{name}.weight")
-        if self.format == "bf16":
+        if self.calibrate is not None and name.startswith("encoder."):
+            pass
+        elif self.format == "bf16":
             weight = float32_to_bf16(weight)
         elif self.format == "fp16":
             weight = float32_to_fp16(weight)

@@ -6,6 +6,7 @@ one tape belongs to one forward pass and layers themselves hold no state of a ba
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,7 @@ class Linear:
         self.bias = bias
         self.compute = compute
         self.adapter: Adapter | None = None
+        self.observe: Callable[[np.ndarray], None] | None = None  # is shown every input
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,6 +90,8 @@ class Linear:
     def __call__(
         self, x: np.ndarray, tape: Tape | None = None, residual: np.ndarray | None = None
     ) -> np.ndarray:
+        if self.observe is not None:
+            self.observe(x)
         adapter, mask = self.adapter, NO_DROPOUT
         lora: tuple[Any, ...] = (None, None, 1.0)
         if adapter is not None:

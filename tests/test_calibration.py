@@ -1,0 +1,82 @@
+"""Encoders rounded by GPTQ for the inputs that texts make."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowbit.models import Encoder
+from tiny_model import reviews, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def drift(folder: Path, texts: list[str], **options) -> float:
+    """1 minus the mean cosine between the vectors of a rounded encoder and the exact ones."""
+    exact = Encoder.from_pretrained(folder).embed(texts)
+    rounded = Encoder.from_pretrained(folder, group_size=16, **options).embed(texts)
+    return 1 - float((exact * rounded).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("double_quant", [False, True])
+@pytest.mark.parametrize("format", ["int4", "nf4"])
+def test_calibrated_encoders_stay_nearer_on_texts_that_they_have_not_seen(
+    folder, format, double_quant
+):
+    texts, others = reviews(300, seed=1)[0], reviews(60, seed=2)[0]
+    options = {"format": format, "double_quant": double_quant}
+    plain = drift(folder, others, **options)
+    calibrated = drift(folder, others, calibrate=texts, **options)
+    assert calibrated < 0.6 * plain
+
+
+def test_reports_name_every_linear_and_what_rounding_cost(folder):
+    done = []
+    encoder = Encoder.from_pretrained(
+        folder,
+        format="nf4",
+        group_size=16,
+        calibrate=reviews(100)[0],
+        progress=lambda i, n: done.append((i, n)),
+    )
+    named = encoder.linears()
+    assert [report.name for report in encoder.reports] == [
+        name for name in named if name.startswith("encoder.")
+    ]
+    count = encoder.config.num_hidden_layers
+    assert done == [(i + 1, count) for i in range(count)]
+    for report in encoder.reports:
+        weight = named[report.name].weight
+        assert (report.shape, report.format, report.nbytes) == (weight.shape, "nf4", weight.nbytes)
+        # The weight itself changes more than by nearest values, its products less.
+        assert 0.05 < report.error < 0.3 and 0 < report.output_error < report.error
+        assert named[report.name].observe is None
+
+
+def test_the_same_texts_give_the_same_bits(folder):
+    texts = reviews(50)[0]
+    one, two = (
+        Encoder.from_pretrained(folder, format="int4", calibrate=texts).embed(texts)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_dense_formats_have_nothing_to_calibrate(folder):
+    with pytest.raises(ValueError, match="calibrate is for packed formats"):
+        Encoder.from_pretrained(folder, format="bf16", calibrate=["a text"])
+    with pytest.raises(ValueError, match="calibrate has no texts"):
+        Encoder.from_pretrained(folder, format="nf4", calibrate=[])
+
+
+@pytest.mark.parametrize("format", ["nf4", "int4"])
+def test_word_tables_in_four_bits_are_an_eighth(folder, format):
+    texts = reviews(40)[0]
+    exact = Encoder.from_pretrained(folder)
+    packed = Encoder.from_pretrained(folder, embeddings=format)
+    cosine = (exact.embed(texts) * packed.embed(texts)).sum(axis=1)
+    assert cosine.mean() > 0.97
+    assert packed.word_embeddings.format == format
