@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
+from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.search import search_scales
 
 FORMATS = ("fp32", "bf16", "fp16", "int8", "int4", "nf4")
@@ -53,6 +54,29 @@ class Embedding:
             self._rows = _packed(array, format)
         else:
             raise ValueError(f'Embedding: format="{format}" is not known; use one of {FORMATS}')
+
+    @classmethod
+    def from_packed(cls, table: QuantizedMatrix) -> Embedding:
+        """The table whose rows a packed matrix holds, without rounding anything.
+
+        Examples
+        --------
+        >>> from lowbit import quantize
+        >>> Embedding.from_packed(quantize(np.eye(4, 32), "int8", None))
+        Embedding(4x32, int8, 0.0 MB)
+        """
+        self = cls.__new__(cls)
+        self.format, self._rows, self._scales = table.format, table._packed, None
+        if table.format == "int8" and table.scales().shape[1] == 1:
+            self._rows, self._scales = table.codes(), table.scales()[:, 0].copy()
+        return self
+
+    def stored(self) -> Any:
+        """The table as a checkpoint keeps it: a packed matrix, or rows in their own type."""
+        if self._scales is not None:
+            packed = QuantizedMatrix.from_codes("int8", self._rows, self._scales[:, None], None)
+            return packed._packed
+        return self._rows
 
     @property
     def shape(self) -> tuple[int, int]:

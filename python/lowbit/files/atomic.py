@@ -110,7 +110,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     Yields
     ------
     Path
-        The staging folder. Write plain files into it (no subfolders).
+        The staging folder. Write plain files into it, and where `path` is new also folders of them.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def replace_folder(path: str | os.PathLike) -> Iterator[Path]:
     try:
         with _explained(target):
             yield staging
-            _flush_staging(staging)
+            _flush_staging(staging, folders=not target.exists())
             if target.exists():
                 _replace_each(staging, target)
             else:
@@ -156,9 +156,12 @@ def _temporary_name(target: Path) -> Path:
     return target.parent / f".{target.name[:80]}.{os.urandom(8).hex()}.tmp"
 
 
-def _flush_staging(staging: Path) -> None:
+def _flush_staging(staging: Path, folders: bool) -> None:
     """Push every staged file to the disk before any of them gets its real name."""
     for file in staging.iterdir():
+        if folders and file.is_dir() and not file.is_symlink():
+            _flush_staging(file, folders)
+            continue
         if not file.is_file():
             raise OSError(f"{file.name} in the staging folder is no plain file")
         handle = os.open(file, os.O_RDWR)

@@ -11,6 +11,7 @@ milliseconds with the name of the tensor, and nothing is ever allocated from an 
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,21 +19,27 @@ import numpy as np
 
 from lowbit.errors import FileFormatError
 from lowbit.files.encoder_config import EncoderConfig
+from lowbit.files.packed_tensors import PackedEntry, packed_entries, read_packed
 from lowbit.files.safetensors import AS_FLOAT32, SafetensorsFile
 from lowbit.files.sentence_config import SentenceConfig, read_sentence_config
 from lowbit.files.untrusted import plain_name, read_json_object, shorten
+from lowbit.quantization.matrix import QuantizedMatrix
 
 MAX_SHARDS = 1000
 PREFIXES = ("", "bert.")
 
 
 class StoredTensor(NamedTuple):
-    """Where one of the encoder's tensors is found: shard, name in the shard, shape, type."""
+    """Where one of the encoder's tensors is found: shard, name in the shard, shape, type.
+
+    `packed` is there for a matrix in one of lowbit's own formats, and `dtype` its name.
+    """
 
     file: SafetensorsFile
     name: str
     shape: tuple[int, ...]
     dtype: str
+    packed: PackedEntry | None = None
 
 
 class ModelFolder:
@@ -99,6 +106,8 @@ class ModelFolder:
             The file changed under us, or the tensor holds NaN or infinity.
         """
         stored = self.tensors[name]
+        if stored.packed is not None:
+            return read_packed(stored.file, stored.packed).dequantize()
         array = stored.file.read(stored.name, float32=True)
         # min and max are NaN when any value is, and need no temporary array.
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
@@ -107,9 +116,25 @@ class ModelFolder:
             )
         return array
 
+    def read_weight(self, name: str) -> np.ndarray | QuantizedMatrix:
+        """Read one tensor as it is stored if that is packed, else as `read` does."""
+        stored = self.tensors[name]
+        if stored.packed is not None:
+            return read_packed(stored.file, stored.packed)
+        return self.read(name)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the folder holds weights in packed formats."""
+        return any(stored.packed is not None for stored in self.tensors.values())
+
     def nbytes(self) -> int:
         """Bytes that the tensors of this model take in their files."""
-        return sum(t.file.tensors[t.name].nbytes for t in self.tensors.values())
+        return sum(
+            t.file.tensors[name].nbytes
+            for t in self.tensors.values()
+            for name in (t.packed.tensors if t.packed else (t.name,))
+        )
 
 
 def open_model_folder(path: str | os.PathLike) -> ModelFolder:
@@ -235,10 +260,10 @@ def _match_tensors(
     """Find every expected tensor, check it, and say what is left over."""
     stored: dict[str, StoredTensor] = {}
     for file in files:
-        for entry in file.tensors.values():
+        for entry in _stored_in(file):
             if entry.name in stored:
                 raise FileFormatError(f"{path}: tensor {shorten(entry.name)} is in two files")
-            stored[entry.name] = StoredTensor(file, entry.name, entry.shape, entry.dtype)
+            stored[entry.name] = entry
     prefix = max(PREFIXES, key=lambda p: sum(name.startswith(f"{p}encoder.") for name in stored))
     named = {_canonical(name, prefix): tensor for name, tensor in stored.items()}
     if len(named) != len(stored):
@@ -266,6 +291,17 @@ def _match_tensors(
     return {name: named[name] for name in shapes}, tuple(unused)
 
 
+def _stored_in(file: SafetensorsFile) -> Iterator[StoredTensor]:
+    """The tensors of a file; those that make up a packed matrix are one."""
+    packed = packed_entries(file)
+    parts = {name for entry in packed.values() for name in entry.tensors}
+    for entry in packed.values():
+        yield StoredTensor(file, entry.name, entry.shape, entry.fields["format"], entry)
+    for tensor in file.tensors.values():
+        if tensor.name not in parts:
+            yield StoredTensor(file, tensor.name, tensor.shape, tensor.dtype)
+
+
 def _classifier_shapes(
     path: Path, config: EncoderConfig, named: dict[str, StoredTensor]
 ) -> dict[str, tuple[int, ...]]:
@@ -291,7 +327,7 @@ def _check_tensor(path: Path, name: str, shape: tuple, tensor: StoredTensor | No
     where = f"{tensor.file.path}: tensor {shorten(tensor.name)}"
     if tensor.shape != shape:
         raise FileFormatError(f"{where}: expected shape {shape}; got {shorten(tensor.shape)}")
-    if tensor.dtype not in AS_FLOAT32:
+    if tensor.packed is None and tensor.dtype not in AS_FLOAT32:
         raise FileFormatError(
             f"{where}: expected one of {', '.join(AS_FLOAT32)}; got {tensor.dtype}"
         )

@@ -104,10 +104,10 @@ class Classifier:
         cls,
         folder: str | os.PathLike[str],
         labels: int | Sequence[str] = 2,
-        format: str = "nf4",
+        format: str | None = None,
         group_size: int | None = 64,
         double_quant: bool = True,
-        embeddings: str = "int8",
+        embeddings: str | None = None,
         lora: LoraConfig | None = None,
         pooling: str = "mean",
         seed: int = 0,
@@ -119,7 +119,8 @@ class Classifier:
         Parameters
         ----------
         folder, format, group_size, double_quant, embeddings, compute
-            As in `Encoder.from_pretrained`.
+            As in `Encoder.from_pretrained`; but None is "nf4", with the word table in "int8", where
+            the folder holds no packed weights.
         labels
             Number of classes, or their names.
         lora
@@ -137,8 +138,10 @@ class Classifier:
             notes = adapter_files.read_notes(adapter)
             pooling, labels = notes.get("pooling", pooling), notes.get("labels", labels)
         names = [str(i) for i in range(labels)] if isinstance(labels, int) else list(labels)
-        store = WeightStore(format, group_size, double_quant, embeddings, compute)
         with open_model_folder(folder) as opened:
+            if not opened.is_packed:
+                format, embeddings = format or "nf4", embeddings or "int8"
+            store = WeightStore(format, group_size, double_quant, embeddings, compute)
             encoder = Encoder(opened, store)
             head = None
             stored = opened.tensors.get("classifier.weight")

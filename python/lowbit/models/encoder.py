@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import float32_to_bf16, float32_to_fp16
-from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder, open_model_folder
+from lowbit.models import encoder_files
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.calibration import Calibration, LinearReport
-from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer
-from lowbit.quantization.matrix import packed_formats
+from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer, weight_format
+from lowbit.models.weight_store import Progress, WeightStore
 from lowbit.tokenizers import Tokenizer
-
-DENSE_FORMATS = ("fp32", "bf16", "fp16")
-Progress = Callable[[int, int], None]
 
 # Module names of one layer's linears, in the order of TransformerLayer.linears().
 LINEAR_NAMES = (
@@ -55,11 +51,9 @@ class Encoder:
         self.tokenizer = Tokenizer.from_file(folder.tokenizer_path)
         self.sentence = folder.sentence
         self.max_length = int(folder.sentence.max_seq_length or config.max_position_embeddings)
-        self.format = store.format
+        self.source = folder.path
         read = folder.read
-        self.word_embeddings = Embedding(
-            read("embeddings.word_embeddings.weight"), format=store.embeddings
-        )
+        self.word_embeddings = store.word_table(folder, "embeddings.word_embeddings.weight")
         self.position_embeddings = read("embeddings.position_embeddings.weight")
         self.token_type_embeddings = read("embeddings.token_type_embeddings.weight")
         self.embedding_norm = _layer_norm(folder, "embeddings.LayerNorm")
@@ -72,10 +66,10 @@ class Encoder:
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
-        format: str = "fp32",
+        format: str | None = None,
         group_size: int | None = 64,
         double_quant: bool = False,
-        embeddings: str = "fp32",
+        embeddings: str | None = None,
         compute: str = "auto",
         calibrate: Sequence[str] | None = None,
         progress: Progress | None = None,
@@ -90,13 +84,14 @@ class Encoder:
         folder
             Folder of the model.
         format
-            Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4" or "nf4".
+            Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4" or "nf4"; None: as
+            `Encoder.save` stored them, which is not rounded again, else "fp32".
         group_size, double_quant
             As in `lowbit.quantize`.
         embeddings
-            Format of the word table, as in `lowbit.Embedding`.
+            Format of the word table, as in `lowbit.Embedding`; None as above.
         compute
-            As in `lowbit.linear`; but with format "fp32", "auto" means "fp32".
+            As in `lowbit.linear`; but for fp32 weights "auto" means "fp32".
         calibrate
             Texts like those to come, a few hundred: weights in a packed format are rounded by GPTQ
             for the inputs that these texts make. Without, every weight is rounded by itself.
@@ -120,8 +115,6 @@ class Encoder:
         count = folder.config.num_hidden_layers
         if store.calibrate is None:
             return [_layer(folder, store, i) for i in range(count)]
-        if not len(store.calibrate):
-            raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
         tokenized = TokenizedTexts(self.tokenizer, store.calibrate, self.max_length)
         batches = [tokenized.batch(rows) for rows in tokenized.by_length(32)]
         calibration = Calibration(
@@ -228,6 +221,28 @@ class Encoder:
                 progress(done, len(tokenized))
         return _core.l2_normalize(out) if normalize else out
 
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the encoder as a model folder that `from_pretrained` reads, bit for bit.
+
+        Packed weights are written as they are (the layout is in lowbit.files.packed_tensors), the
+        others in their own type; configuration and vocabulary are copied from the folder that the
+        encoder was read from.
+
+        Raises
+        ------
+        ValueError
+            If a layer has an adapter: save that by itself, or merge it first.
+        OSError
+            If the folder exists or cannot be written.
+        """
+        encoder_files.save(self, folder)
+
+    @property
+    def format(self) -> str:
+        """Format of the linear layers, or of each kind that occurs, joined by "+"."""
+        found = {weight_format(linear.weight): None for linear in self.linears().values()}
+        return "+".join(found)
+
     def linears(self) -> dict[str, Linear]:
         """Every linear layer of the encoder by its module name ("encoder.layer.0. ...")."""
         named = {linear.name: linear for layer in self.layers for linear in layer.linears()}
@@ -264,55 +279,6 @@ class Encoder:
             f"Encoder({c.num_hidden_layers} layers, hidden {c.hidden_size}, {self.format}, "
             f"embeddings {self.word_embeddings.format}, {self.nbytes / 1e6:.1f} MB)"
         )
-
-
-class WeightStore:
-    """How the weights of a model are kept in memory."""
-
-    def __init__(
-        self,
-        format: str = "fp32",
-        group_size: int | None = 64,
-        double_quant: bool = False,
-        embeddings: str = "fp32",
-        compute: str = "auto",
-        calibrate: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        known = [*DENSE_FORMATS, *packed_formats()]
-        if format not in known:
-            raise ValueError(f'from_pretrained: format="{format}" is not known; use one of {known}')
-        self.format = format
-        self.group_size = group_size
-        self.double_quant = double_quant and format not in DENSE_FORMATS
-        self.embeddings = embeddings
-        if calibrate is not None and format in DENSE_FORMATS:
-            raise ValueError(
-                f"from_pretrained: calibrate is for packed formats, {packed_formats()}; "
-                f'format="{format}" rounds every weight by itself'
-            )
-        self.calibrate = calibrate
-        self.progress = progress
-        # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
-        self.compute = "fp32" if (format, compute) == ("fp32", "auto") else compute
-
-    def linear(self, folder: ModelFolder, name: str) -> Linear:
-        """The linear layer `name` of the folder, its weight in this store's format.
-
-        What is going to be calibrated is left in float32.
-        """
-        weight: Any = folder.read(f"{name}.weight")
-        if self.calibrate is not None and name.startswith("encoder."):
-            pass
-        elif self.format == "bf16":
-            weight = float32_to_bf16(weight)
-        elif self.format == "fp16":
-            weight = float32_to_fp16(weight)
-        elif self.format != "fp32":
-            weight = _core.PackedMatrix.quantize(
-                weight, self.format, self.group_size or 0, self.double_quant
-            )
-        return Linear(name, weight, folder.read(f"{name}.bias"), self.compute)
 
 
 def _layer_norm(folder: ModelFolder, name: str) -> LayerNorm:

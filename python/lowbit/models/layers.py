@@ -72,6 +72,13 @@ class Adapter:
         return self.scale * (self.b @ self.a)
 
 
+def weight_format(weight: Any) -> str:
+    """Name of the format in which a linear layer keeps its weight."""
+    if isinstance(weight, _core.PackedMatrix):
+        return weight.format
+    return {"float32": "fp32", "float16": "fp16", "uint16": "bf16"}[weight.dtype.name]
+
+
 class Linear:
     """y = x W^T + bias (+ adapter) (+ residual), W [N, K] frozen in any format."""
 

@@ -1,0 +1,99 @@
+"""How the weights of a model are kept in memory: which format, and what rounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lowbit import _core
+from lowbit.arrays import float32_to_bf16, float32_to_fp16
+from lowbit.embeddings import Embedding
+from lowbit.files.model_folder import ModelFolder
+from lowbit.models.layers import Linear
+from lowbit.quantization.matrix import QuantizedMatrix, packed_formats
+
+DENSE_FORMATS = ("fp32", "bf16", "fp16")
+Progress = Callable[[int, int], None]
+
+
+class WeightStore:
+    """Reads linear layers and word tables of a folder into the formats asked for.
+
+    What the folder holds in packed form stays as it is: rounding it again could only lose.
+
+    Parameters
+    ----------
+    format, embeddings
+        Of linear layers and of the word table; None: packed as stored, or float32.
+    group_size, double_quant, compute, calibrate, progress
+        As in `Encoder.from_pretrained`.
+    """
+
+    def __init__(
+        self,
+        format: str | None = None,
+        group_size: int | None = 64,
+        double_quant: bool = False,
+        embeddings: str | None = None,
+        compute: str = "auto",
+        calibrate: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        known = [*DENSE_FORMATS, *packed_formats()]
+        if format is not None and format not in known:
+            raise ValueError(f'from_pretrained: format="{format}" is not known; use one of {known}')
+        if calibrate is not None and format not in packed_formats():
+            raise ValueError(
+                f"from_pretrained: calibrate is for packed formats, {packed_formats()}; "
+                f"format={format!r} rounds every weight by itself"
+            )
+        if calibrate is not None and not len(calibrate):
+            raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
+        self.format = format
+        self.group_size = group_size
+        self.double_quant = double_quant and format in packed_formats()
+        self.embeddings = embeddings
+        self.compute = compute
+        self.calibrate = calibrate
+        self.progress = progress
+
+    def linear(self, folder: ModelFolder, name: str) -> Linear:
+        """The linear layer `name` of the folder, its weight in this store's format.
+
+        What is going to be calibrated is left in float32.
+        """
+        weight: Any = folder.read_weight(f"{name}.weight")
+        format = self.format or "fp32"
+        calibrated = self.calibrate is not None and name.startswith("encoder.")
+        if isinstance(weight, QuantizedMatrix):
+            self._check_stored(f"{name}.weight", weight.format, self.format, calibrated)
+            weight = weight._packed
+        elif calibrated or format == "fp32":
+            pass
+        elif format == "bf16":
+            weight = float32_to_bf16(weight)
+        elif format == "fp16":
+            weight = float32_to_fp16(weight)
+        else:
+            weight = _core.PackedMatrix.quantize(
+                weight, format, self.group_size or 0, self.double_quant
+            )
+        # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
+        exact = isinstance(weight, _core.PackedMatrix) is False and format == "fp32"
+        compute = "fp32" if exact and self.compute == "auto" else self.compute
+        return Linear(name, weight, folder.read(f"{name}.bias"), compute)
+
+    def word_table(self, folder: ModelFolder, name: str) -> Embedding:
+        """The embedding table `name` of the folder."""
+        table = folder.read_weight(name)
+        if isinstance(table, QuantizedMatrix):
+            self._check_stored(name, table.format, self.embeddings, False)
+            return Embedding.from_packed(table)
+        return Embedding(table, self.embeddings or "fp32")
+
+    def _check_stored(self, name: str, stored: str, asked: str | None, calibrated: bool) -> None:
+        if asked is not None and (asked != stored or calibrated):
+            raise ValueError(
+                f'from_pretrained: {name} is stored in "{stored}" and is not rounded again; leave '
+                "the format out, or read the folder that it was made from"
+            )
