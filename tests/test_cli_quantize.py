@@ -1,0 +1,94 @@
+"""`lowbit quantize` and `lowbit inspect` on a tiny model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli_runs import refused
+from gguf_writer import gguf_bytes
+from lowbit.cli import main
+from lowbit.files import write_safetensors
+from lowbit.models import Encoder
+from tiny_model import reviews, write_tiny_model
+
+
+@pytest.fixture
+def folder(here) -> Path:
+    return write_tiny_model(here / "model")
+
+
+@pytest.fixture
+def texts(here) -> Path:
+    (here / "texts.txt").write_text("\n".join(reviews(80)[0]))
+    return here / "texts.txt"
+
+
+def document(capsys, *words: object) -> dict:
+    """What a command prints with --json."""
+    assert main([*map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_quantize_writes_a_folder_that_is_read_again(folder, texts, capsys, here):
+    report = document(
+        capsys, "quantize", folder, "-o", "small", "--group-size", "16", "--calibrate", texts,
+        "--check", texts, "--texts", 30,
+    )  # fmt: skip
+    assert report["model"]["format"] == report["embeddings"] == "nf4"
+    assert report["calibration_texts"] == report["drift"]["texts"] == 27  # every third of 80
+    assert report["model"]["bytes"] < report["bytes_fp32"] / 3
+    for layer in report["layers"]:
+        assert 0 < layer["error"] < 0.3
+        calibrated = layer["name"].startswith("encoder.")
+        assert (layer["output_error"] is not None) == calibrated
+    saved = Encoder.from_pretrained(here / "small")
+    sample = reviews(80)[0][::3]
+    cosines = (saved.embed(sample) * Encoder.from_pretrained(folder).embed(sample)).sum(axis=1)
+    assert report["drift"]["mean"] == pytest.approx(cosines.mean(), abs=1e-6)
+    assert saved.nbytes == report["model"]["bytes"]
+
+
+@pytest.mark.parametrize("format", ["int8", "int4", "nf4"])
+def test_quantize_prints_a_table_of_layers(folder, format, capsys):
+    assert main(["quantize", str(folder), "-o", "small", "--format", format, "--no-plot"]) == 0
+    out = capsys.readouterr().out
+    assert "encoder.layer.0.intermediate.dense" in out and "embeddings.word_embeddings" in out
+    assert f", {format}\n" in out and "of outputs" in out
+
+
+def test_quantize_refuses_before_it_works(folder, texts, capsys, here):
+    (here / "there").mkdir()
+    assert "exists; choose a new folder" in refused(capsys, "quantize", folder, "-o", "there")
+    assert "no.txt" in refused(capsys, "quantize", folder, "-o", "new", "--calibrate", "no.txt")
+    assert "does not exist" in refused(capsys, "quantize", "nowhere", "-o", "new")
+    assert "48" in refused(capsys, "quantize", folder, "-o", "new", "--group-size", 48)
+    assert not (here / "new").exists()
+
+
+def test_inspect_lists_packed_and_plain_tensors(folder, capsys, here):
+    Encoder.from_pretrained(folder, format="int4", embeddings="int8").save(here / "small")
+    report = document(capsys, "inspect", "small")
+    assert report["kind"] == "safetensors" and report["metadata"]["lowbit"] == "1"
+    by_name = {tensor["name"]: tensor for tensor in report["tensors"]}
+    assert by_name["embeddings.word_embeddings.weight"]["type"] == "int8"
+    query = by_name["encoder.layer.0.attention.self.query.weight"]
+    assert query["type"] == "int4" and query["shape"] == [32, 32]
+    assert by_name["embeddings.LayerNorm.bias"]["type"] == "F32"
+    size = (here / "small" / "model.safetensors").stat().st_size
+    assert size - 40_000 < sum(tensor["bytes"] for tensor in report["tensors"]) < size
+
+
+def test_inspect_reads_other_files_and_refuses_what_is_neither(capsys, here):
+    write_safetensors("plain.safetensors", {"w": np.zeros((2, 3), np.float16)})
+    assert main(["inspect", "plain.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "2x3" in out and "F16" in out and "16.00" in out
+    Path("model.bin").write_bytes(gguf_bytes({"name": "x"}, {"t": np.ones((4, 8), np.float32)}))
+    report = document(capsys, "inspect", "model.bin")
+    assert report["kind"] == "GGUF" and report["metadata"] == {"name": "x"}
+    assert report["tensors"] == [{"name": "t", "shape": [4, 8], "type": "F32", "bytes": 128}]
+    Path("note.txt").write_text("a text, not a file of tensors")
+    assert "reads safetensors and GGUF files" in refused(capsys, "inspect", "note.txt")
+    assert "no.gguf" in refused(capsys, "inspect", "no.gguf")
