@@ -13,6 +13,7 @@ from lowbit.cli.error_picture import draw_errors
 from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
 from lowbit.cli.task import find_model
+from lowbit.embeddings import Embedding
 from lowbit.files import read_texts
 from lowbit.files.model_folder import open_model_folder
 from lowbit.models import Encoder
@@ -76,31 +77,36 @@ def _round(
 
 
 def _layers(encoder: Encoder, folder: Path) -> list[dict[str, Any]]:
-    """What rounding cost, layer by layer; weights are read one at a time."""
+    """What rounding cost, layer by layer; one original weight is in memory at a time."""
     of_outputs = {report.name: report.output_error for report in encoder.reports}
-    rows = []
+    words = encoder.word_embeddings
+    stored: dict[str, Any] = {"embeddings.word_embeddings": words} | {
+        name: QuantizedMatrix(linear.weight) for name, linear in encoder.linears().items()
+    }
     with open_model_folder(folder) as opened:
+        return [
+            {
+                "name": name,
+                "shape": list(weight.shape),
+                "format": weight.format,
+                "bytes": weight.nbytes,
+                "error": _relative_error(weight, opened.read(f"{name}.weight")),
+                "output_error": of_outputs.get(name),
+            }
+            for name, weight in stored.items()
+        ]
 
-        def add(name: str, stored: np.ndarray, nbytes: int, format: str) -> None:
-            exact = opened.read(f"{name}.weight")
-            change = float(np.linalg.norm(stored - exact))
-            rows.append(
-                {
-                    "name": name,
-                    "shape": list(exact.shape),
-                    "format": format,
-                    "bytes": nbytes,
-                    "error": change / max(float(np.linalg.norm(exact)), 1e-30),
-                    "output_error": of_outputs.get(name),
-                }
-            )
 
-        words = encoder.word_embeddings
-        add("embeddings.word_embeddings", words.table(), words.nbytes, words.format)
-        for name, linear in encoder.linears().items():
-            packed = QuantizedMatrix(linear.weight)
-            add(name, packed.dequantize(), packed.nbytes, packed.format)
-    return rows
+def _relative_error(weight: Embedding | QuantizedMatrix, exact: np.ndarray) -> float:
+    """Norm of the change as a part of the whole; tables are read some rows at a time."""
+    if isinstance(weight, QuantizedMatrix):
+        weight = Embedding.from_packed(weight)
+    change = 0.0
+    for first in range(0, len(exact), 4096):
+        rows = exact[first : first + 4096]
+        read = weight(np.arange(first, first + len(rows)))
+        change += float(np.sum((read - rows) ** 2, dtype=np.float64))
+    return float(np.sqrt(change)) / max(float(np.linalg.norm(exact)), 1e-30)
 
 
 def _drift(encoder: Encoder, folder: Path, texts: list[str]) -> dict[str, float]:

@@ -140,7 +140,7 @@ class Embedding:
 
 def _packed(table: np.ndarray, format: str) -> _core.PackedMatrix:
     """Scales are searched some rows at a time: the search needs several times their memory."""
-    step = max(16, (1 << 20) // max(1, table.shape[1]))
+    step = max(16, (1 << 18) // max(1, table.shape[1]))
     parts = [
         search_scales(table[first : first + step], format, GROUP_SIZE)
         for first in range(0, max(1, len(table)), step)

@@ -80,10 +80,10 @@ def gptq(
 
 
 def _inverse_factor(h: np.ndarray, damping: float) -> np.ndarray:
-    """Upper triangular U with U^T U = (h + damping)^-1."""
-    damped = h + damping * np.mean(np.diag(h)) * np.eye(len(h))
+    """Upper triangular U with U^T U = (h + damping)^-1; h is damped in place."""
+    h[np.diag_indices_from(h)] += damping * np.mean(np.diag(h))
     try:
-        return np.linalg.cholesky(np.linalg.inv(damped)).T
+        return np.linalg.cholesky(np.linalg.inv(h)).T
     except np.linalg.LinAlgError as error:
         raise ValueError("gptq: the hessian is not positive; use more inputs or damping") from error
 
