@@ -103,3 +103,51 @@ def test_bad_arguments_are_named():
         search_scales(w, importance=np.full(64, -1.0))
     with pytest.raises(ValueError, match='format="int3"'):
         gptq(w, h, "int3")
+
+
+# rmse for a Gaussian matrix of deviation 1: absmax scales of nf4, extreme / -8 of int4.
+GAUSSIAN = {
+    ("nf4", 32): 0.0872,
+    ("nf4", 64): 0.0919,
+    ("nf4", 128): 0.0956,
+    ("nf4", 256): 0.0986,
+    ("int4", 32): 0.0859,
+    ("int4", 64): 0.0949,
+    ("int4", 128): 0.1030,
+    ("int4", 256): 0.1109,
+}
+
+
+@pytest.mark.parametrize(("format", "group_size"), GAUSSIAN)
+def test_gaussian_matrices_have_the_known_errors(format, group_size):
+    w = normal(1024, 2048)
+    report = quantize(w, format, group_size).error(w)
+    assert report.rmse == pytest.approx(GAUSSIAN[format, group_size], abs=2e-4)
+    assert report.snr == pytest.approx(-20 * np.log10(report.rmse), abs=0.05)
+    doubled = quantize(w, format, group_size, True).error(w)
+    if format == "nf4":
+        assert doubled.rmse == pytest.approx(report.rmse, abs=5e-4)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 5), (5, 0)])
+@pytest.mark.parametrize("format", packed_formats())
+def test_no_value_is_further_off_than_its_format_allows(format, shape):
+    w = normal(*shape) * np.float32(3)
+    q = quantize(w, format, 16)
+    largest = np.repeat(
+        [[np.abs(row[k : k + 16]).max() for k in range(0, shape[1], 16)] for row in w], 16, axis=1
+    )[:, : shape[1]] if w.size else w  # fmt: skip
+    # Half a step of int8; half of nf4's widest gap; a whole step of int4 opposite to the extreme.
+    part = {"int8": 0.5 / 127, "nf4": 0.15191, "int4": 1 / 8}[format]
+    assert np.all(np.abs(q.dequantize() - w) <= part * largest * (1 + 1e-5))
+    report = q.error(w)
+    assert report.largest == np.abs(q.dequantize() - w).max(initial=0)
+
+
+def test_errors_of_edge_cases():
+    zero = np.zeros((3, 32))
+    assert quantize(zero).error(zero).cosine == 1 and quantize(zero).error(zero).snr == np.inf
+    assert quantize(zero).error(zero + 1).snr == 0
+    assert quantize(zero + 1).error(zero).snr == -np.inf
+    with pytest.raises(ValueError, match="error: w has shape"):
+        quantize(zero).error(zero.T)

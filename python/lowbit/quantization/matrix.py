@@ -15,6 +15,7 @@ from lowbit.quantization.packing import (
     unpack_codes,
     unpack_scales,
 )
+from lowbit.quantization.report import ErrorReport, compare
 
 SCALE_BLOCK = 256
 """Scales, in row-major order, that share a scale of their own under double quantization."""
@@ -75,6 +76,26 @@ class QuantizedMatrix:
     def dequantize(self) -> np.ndarray:
         """The matrix as float32 [rows, cols]: what every product with it computes with."""
         return _core.dequantize(self._packed)
+
+    def error(self, w: Any) -> ErrorReport:
+        """How far this is from the matrix `w` [rows, cols] that it was made of.
+
+        Raises
+        ------
+        ValueError
+            If `w` has another shape.
+
+        Examples
+        --------
+        >>> w = np.random.default_rng(0).standard_normal((64, 256))
+        >>> report = quantize(w, "int8", None).error(w)
+        >>> round(report.rmse, 3), report.cosine > 0.9999, round(report.snr)
+        (0.007, True, 43)
+        """
+        exact = as_float32(w, "error", "w", ndim=2)
+        if exact.shape != self.shape:
+            raise ValueError(f"error: w has shape {exact.shape}, the matrix {self.shape}")
+        return compare(self.dequantize(), exact)
 
     def codes(self) -> np.ndarray:
         """The stored codes [rows, cols], a copy: int8 for "int8", else uint8 in 0..15.

@@ -11,7 +11,7 @@ shorter; None means one group a row). A group stores one scale, and a small code
 `absmax` is the largest magnitude of the group and `extreme` the value that has it, the first one
 where several have. int8 leaves out -128, so that products of two codes never saturate 16 bits.
 int4's signed scale stores the extreme itself exactly, as code 0 (the rule of GGUF's Q4_0), and uses
-all 16 codes; on a Gaussian matrix in groups of 64 its error is 0.0946 of the deviation, while
+all 16 codes; on a Gaussian matrix in groups of 64 its error is 0.0949 of the deviation, while
 codes -7..7 with scale absmax / 7 give 0.1072. nf4 (Dettmers et al., "QLoRA", 2023) has the
 quantiles of a normal distribution as its levels.
 
