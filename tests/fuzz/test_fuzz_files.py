@@ -17,11 +17,13 @@ from lowbit.adapters.module_pattern import ModulePattern
 from lowbit.errors import FileFormatError
 from lowbit.files import (
     EncoderConfig,
+    GgufFile,
     expected_tensors,
     open_model_folder,
     read_labelled,
     read_safetensors,
     read_texts,
+    write_gguf,
     write_safetensors,
 )
 
@@ -72,6 +74,20 @@ def write_adapter(folder):
     save_adapter(folder, config, tensors)
 
 
+def write_tensors_of_gguf(folder):
+    x = np.random.default_rng(0).standard_normal((2, 256))
+    types = {name: name for name in ("F16", "Q4_0", "Q8_0", "Q4_K")}
+    write_gguf(folder / "a", dict.fromkeys(types, x), {"general.architecture": "none"}, types)
+
+
+def read_tensors_of_gguf(folder):
+    file = GgufFile(folder / "a")
+    for name, tensor in file.tensors.items():
+        file.read(name)
+        if tensor.type.name in ("Q4_0", "Q8_0"):
+            file.read_quantized(name)
+
+
 def writes(name, content):
     return lambda folder: (folder / name).write_text(content)
 
@@ -86,6 +102,7 @@ READERS = {
         "a",
         lambda folder: read_safetensors(folder / "a"),
     ),
+    "gguf": (write_tensors_of_gguf, "a", read_tensors_of_gguf),
     "model config": (write_model, "config.json", read_model),
     "model weights": (write_model, "model.safetensors", read_model),
     "modules": (write_model, "modules.json", read_model),

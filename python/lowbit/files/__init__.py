@@ -4,6 +4,8 @@ from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file, replace_folder, write_file
 from lowbit.files.bundled_model import find_bundled_model
 from lowbit.files.encoder_config import EncoderConfig
+from lowbit.files.gguf import GgufFile
+from lowbit.files.gguf_writing import write_gguf
 from lowbit.files.model_folder import ModelFolder, expected_tensors, open_model_folder
 from lowbit.files.safetensors import (
     SafetensorsFile,
@@ -18,6 +20,7 @@ from lowbit.files.tables import LabelledTexts, read_labelled, read_texts
 __all__ = [
     "EncoderConfig",
     "FileFormatError",
+    "GgufFile",
     "LabelledTexts",
     "ModelFolder",
     "SafetensorsFile",
@@ -34,5 +37,6 @@ __all__ = [
     "replace_folder",
     "split_train_test",
     "write_file",
+    "write_gguf",
     "write_safetensors",
 ]

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lowbit.errors import FileFormatError
+from lowbit.files.gguf_blocks import DEQUANTIZED, codes_and_scales, dequantize_blocks
 from lowbit.files.untrusted import open_regular, shorten
+from lowbit.quantization.matrix import QuantizedMatrix
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -31,6 +33,10 @@ MAX_TEXTS = 8_000_000
 """Texts in one array: far above the largest vocabularies; each takes some 60 bytes of memory."""
 MAX_ARRAY_BYTES = 1 << 28
 MAX_DIMENSIONS = 4
+CHUNK_BYTES = 1 << 20
+"""Tensors are read in pieces of this size, so that peak memory is what the caller keeps."""
+PACKED = {"Q4_0": "int4", "Q8_0": "int8"}
+"""Types that a packed format of lowbit has the numbers of."""
 
 STRING, ARRAY = 8, 9
 NUMBERS: dict[int, np.dtype] = {
@@ -115,17 +121,108 @@ class GgufFile:
         KeyError
             If there is no such tensor.
         """
+        return self._blocks(self.tensors[name]).reshape(-1)
+
+    def read(self, name: str) -> np.ndarray:
+        """A tensor as float32, with the bits that ggml and gguf-py compute.
+
+        Types: those in `lowbit.files.gguf_blocks.DEQUANTIZED`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 of the tensor's shape.
+
+        Raises
+        ------
+        KeyError
+            If there is no such tensor.
+        FileFormatError
+            If the type is another one, or the file became shorter.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from lowbit.files.gguf_writing import write_gguf
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.gguf"
+        >>> write_gguf(path, {"w": np.full((2, 32), -4.0)}, types={"w": "Q4_0"})
+        >>> GgufFile(path).read("w")[1, :3].tolist()
+        [-4.0, -4.0, -4.0]
+        """
         tensor = self.tensors[name]
-        data = np.empty(tensor.nbytes, np.uint8)
+        kind = tensor.type
+        if kind.name not in DEQUANTIZED:
+            known = " ".join(DEQUANTIZED)
+            raise self._error(name, f"{kind.name} is not read as float32; {known} are")
+        values = np.empty((tensor.nbytes // kind.nbytes, kind.elements), np.float32)
+        step = CHUNK_BYTES // kind.nbytes
+        for begin in range(0, len(values), step):
+            part = values[begin : begin + step]
+            part[:] = dequantize_blocks(kind.name, self._blocks(tensor, begin, len(part)))
+        return values.reshape(tensor.shape)
+
+    def read_quantized(self, name: str) -> QuantizedMatrix:
+        """A matrix of Q4_0 or Q8_0 as the "int4" or "int8" that has the same numbers.
+
+        Nothing is rounded: codes stay, and scales of fp16 become float32.
+
+        Returns
+        -------
+        QuantizedMatrix
+            With `group_size` 32.
+
+        Raises
+        ------
+        KeyError
+            If there is no such tensor.
+        FileFormatError
+            If the type or the number of dimensions is another one, a scale is NaN or infinite, or
+            Q8_0 has the code -128, which ggml never writes and "int8" leaves out; `read` takes it.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from lowbit.files.gguf_writing import write_gguf
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.gguf"
+        >>> write_gguf(path, {"w": np.full((2, 32), -4.0)}, types={"w": "Q4_0"})
+        >>> GgufFile(path).read_quantized("w")
+        QuantizedMatrix(2x32, int4, group_size=32, 0.00 MB, 40.00 bits/weight)
+        """
+        tensor = self.tensors[name]
+        if tensor.type.name not in PACKED or len(tensor.shape) != 2:
+            raise self._error(
+                name,
+                f"only matrices of {' and '.join(PACKED)} are read without rounding; got "
+                f"{tensor.type.name} of shape {tensor.shape}; read() gives it as float32",
+            )
+        rows, cols = tensor.shape
+        codes, scales = codes_and_scales(tensor.type.name, self._blocks(tensor))
+        try:
+            return QuantizedMatrix.from_codes(
+                PACKED[tensor.type.name],
+                codes.reshape(rows, cols),
+                scales.reshape(rows, cols // 32),
+                32,
+            )
+        except ValueError as error:
+            raise self._error(name, f"{error}; read() gives it as float32") from error
+
+    def _error(self, name: str, rule: str) -> FileFormatError:
+        return FileFormatError(f"{self.path}: tensor {shorten(name)}: {rule}")
+
+    def _blocks(self, tensor: GgufTensor, begin: int = 0, count: int | None = None) -> np.ndarray:
+        """Blocks of a tensor as uint8 [count, bytes of a block]; all of them without a count."""
+        size = tensor.type.nbytes
+        blocks = np.empty((tensor.nbytes // size if count is None else count, size), np.uint8)
         with open_regular(self.path) as raw:
-            raw.seek(tensor.begin)
-            view, got = memoryview(data), 0
-            while got < len(view):
-                count = raw.readinto(view[got:])
-                if not count:
-                    raise FileFormatError(f"{self.path}: tensor {shorten(name)} ends too early")
-                got += count
-        return data
+            raw.seek(tensor.begin + begin * size)
+            view = memoryview(blocks.reshape(-1))
+            while view:
+                got = raw.readinto(view)
+                if not got:
+                    raise self._error(tensor.name, "the file ends too early")
+                view = view[got:]
+        return blocks
 
 
 class _Reader:
@@ -264,6 +361,9 @@ def _read_tensors(reader: _Reader, count: int, alignment: int) -> dict[str, Gguf
                 f"tensor {shown}: rows of {row} elements at offset {offset} are no "
                 f"multiples of {type.elements} of {type.name} and of {alignment} bytes"
             )
+        # A zero in the shape must not hide sizes that no array can have.
+        if math.prod(max(size, 1) for size in shape) >= 1 << 61:
+            raise reader.error(f"tensor {shown} has a shape larger than any memory: {shape}")
         listed.append((name, type, shape, offset, math.prod(shape) // type.elements * type.nbytes))
     start = -(-reader.place // alignment) * alignment
     tensors: dict[str, GgufTensor] = {}

@@ -1,0 +1,85 @@
+"""Write the golden files of other tools' formats in tests/data, as those tools compute them.
+
+The tests compare lowbit with these files, so they need none of the tools. To make the files again:
+pip install gguf llama-cpp-python, then python tools/make_interchange_goldens.py. The versions are
+in tests/data/INTERCHANGE_VERSIONS.json.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+OUT = Path(__file__).resolve().parent.parent / "tests" / "data"
+BLOCKS = {
+    "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
+    "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "IQ4_NL": (32, 18),
+    "MXFP4": (32, 17),
+}  # fmt: skip
+ROUNDED = ("Q4_0", "Q8_0", "Q4_K")
+
+
+def edge_values(generator: np.random.Generator, count: int, width: int) -> np.ndarray:
+    """Random runs of many sizes, and those where rounding is decided by a rule: ties, signs, 0."""
+    x = generator.standard_normal((count, width)) * np.exp(generator.normal(0, 3, (count, 1)))
+    x[0] = 0
+    x[1] = 1
+    x[2] = -1
+    x[3] = np.linspace(-1, 1, width)
+    x[4] = np.resize(np.arange(-8, 8), width)
+    x[5] = np.resize(np.arange(-127, 128), width) / 2
+    x[6] = np.abs(x[6])
+    x[7] = -np.abs(x[7])
+    x[8, 1:] = 0
+    x[9] *= 1e-30
+    x[10] = x[10] > 0
+    x[11] = 6e-8
+    return x.clip(-5e4, 5e4).astype(np.float32)
+
+
+def write_gguf() -> None:
+    """Random blocks with gguf-py's numbers, and numbers with ggml's blocks."""
+    generator = np.random.default_rng(11)
+    arrays: dict[str, np.ndarray] = {}
+    for name, (_, size) in BLOCKS.items():
+        blocks = generator.integers(0, 256, (12, size), dtype=np.uint8)
+        with np.errstate(all="ignore"):
+            values = gguf.dequantize(blocks, gguf.GGMLQuantizationType[name])
+        arrays |= {f"blocks/{name}": blocks, f"values/{name}": values}
+    for name in ROUNDED:
+        x = edge_values(generator, 24, BLOCKS[name][0])
+        arrays |= {f"x/{name}": x, f"rounded/{name}": ggml_quantize(name, x)}
+    save("gguf_blocks", **arrays)
+
+
+def ggml_quantize(name: str, x: np.ndarray) -> np.ndarray:
+    """x [count, elements of a block] through ggml's reference quantizer."""
+    folder = importlib.metadata.distribution("llama-cpp-python").locate_file("llama_cpp/lib")
+    quantize = ctypes.CDLL(str(Path(str(folder)) / "libggml-base.so")).ggml_quantize_chunk
+    quantize.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3]
+    quantize.argtypes += [ctypes.c_void_p]
+    out = np.zeros((len(x), BLOCKS[name][1]), np.uint8)
+    code = int(gguf.GGMLQuantizationType[name])
+    quantize(code, x.ctypes.data, out.ctypes.data, 0, len(x), x.shape[1], None)
+    return out
+
+
+def save(name: str, **arrays: np.ndarray) -> None:
+    np.savez_compressed(OUT / f"{name}.npz", **arrays)
+    print(f"{name}.npz: {(OUT / f'{name}.npz').stat().st_size / 1e3:.0f} kB, {len(arrays)} arrays")
+
+
+def main() -> None:
+    write_gguf()
+    libraries = ("gguf", "llama-cpp-python", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    (OUT / "INTERCHANGE_VERSIONS.json").write_text(json.dumps(versions, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
