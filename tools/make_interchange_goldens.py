@@ -1,8 +1,8 @@
 """Write the golden files of other tools' formats in tests/data, as those tools compute them.
 
 The tests compare lowbit with these files, so they need none of the tools. To make the files again:
-pip install gguf llama-cpp-python, then python tools/make_interchange_goldens.py. The versions are
-in tests/data/INTERCHANGE_VERSIONS.json.
+pip install gguf llama-cpp-python torch bitsandbytes, then python tools/make_interchange_goldens.py.
+The versions are in tests/data/INTERCHANGE_VERSIONS.json.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import importlib.metadata
 import json
 from pathlib import Path
 
+import bitsandbytes.functional as bnb
 import gguf
 import numpy as np
+import torch
+from bitsandbytes.backends.default import ops as default_backend
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data"
 BLOCKS = {
@@ -69,6 +72,52 @@ def ggml_quantize(name: str, x: np.ndarray) -> np.ndarray:
     return out
 
 
+# Rows, columns, block, type, whether scales are rounded to 8 bits.
+BITSANDBYTES_CASES = {
+    "plain": (6, 128, 64, "nf4", False),
+    "nested": (40, 512, 64, "nf4", True),
+    "part": (5, 96, 64, "nf4", False),
+    "spanning": (7, 37, 64, "nf4", True),
+    "one_row": (1, 100, 64, "nf4", False),
+    "fp4": (6, 128, 64, "fp4", True),
+}
+
+
+def write_bitsandbytes() -> None:
+    """State dicts of bitsandbytes' torch backend, and what it computes from them."""
+    generator = np.random.default_rng(12)
+    arrays: dict[str, np.ndarray] = {}
+    for case, (rows, cols, block, kind, nested) in BITSANDBYTES_CASES.items():
+        w = generator.standard_normal((rows, cols)).astype(np.float16).astype(np.float32)
+        w[0, : min(cols, block)] = 0
+        packed, state = bnb.quantize_4bit(
+            torch.from_numpy(w), blocksize=block, quant_type=kind, compress_statistics=nested
+        )
+        tensors = {"weight": packed}
+        tensors |= {f"weight.{key}": part for key, part in state.as_dict(packed=True).items()}
+        arrays |= {f"{case}/{key}": part.numpy() for key, part in tensors.items()}
+        arrays |= {
+            f"{case}/w": w.astype(np.float16),
+            f"{case}/values": dequantize_4bit(packed, state),
+        }
+    w = generator.standard_normal((9, 70)).astype(np.float32)
+    codes, largest, _ = torch.ops.bitsandbytes.int8_vectorwise_quant(torch.from_numpy(w.copy()))
+    values = torch.ops.bitsandbytes.int8_vectorwise_dequant(codes, largest)
+    arrays |= {"int8/w": w, "int8/weight": codes.numpy(), "int8/SCB": largest.numpy()}
+    save("bitsandbytes_state", **arrays, **{"int8/values": values.numpy()})
+
+
+def dequantize_4bit(packed: torch.Tensor, state: bnb.QuantState) -> np.ndarray:
+    """By the torch backend, uncompiled: the native one is wrong where rows are no whole blocks."""
+    absmax = state.absmax
+    if state.nested:
+        absmax = bnb.dequantize_blockwise(absmax, state.state2) + state.offset
+    compute = default_backend._dequantize_4bit_compute.__wrapped__
+    flat = packed.reshape(-1)
+    values = compute(flat, absmax, state.code, state.blocksize, state.shape, torch.float32)
+    return values.numpy()
+
+
 def save(name: str, **arrays: np.ndarray) -> None:
     np.savez_compressed(OUT / f"{name}.npz", **arrays)
     print(f"{name}.npz: {(OUT / f'{name}.npz').stat().st_size / 1e3:.0f} kB, {len(arrays)} arrays")
@@ -76,7 +125,8 @@ def save(name: str, **arrays: np.ndarray) -> None:
 
 def main() -> None:
     write_gguf()
-    libraries = ("gguf", "llama-cpp-python", "numpy")
+    write_bitsandbytes()
+    libraries = ("gguf", "llama-cpp-python", "torch", "bitsandbytes", "numpy")
     versions = {name: importlib.metadata.version(name) for name in libraries}
     (OUT / "INTERCHANGE_VERSIONS.json").write_text(json.dumps(versions, indent=2) + "\n")
 

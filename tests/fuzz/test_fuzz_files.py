@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from damage import CASES, SECONDS, count_refused
 
+import lowbit as lb
 from lowbit.adapters import LoraConfig, load_adapter, save_adapter
 from lowbit.adapters.module_pattern import ModulePattern
 from lowbit.errors import FileFormatError
@@ -19,10 +20,12 @@ from lowbit.files import (
     EncoderConfig,
     GgufFile,
     expected_tensors,
+    from_bitsandbytes,
     open_model_folder,
     read_labelled,
     read_safetensors,
     read_texts,
+    to_bitsandbytes,
     write_gguf,
     write_safetensors,
 )
@@ -88,6 +91,20 @@ def read_tensors_of_gguf(folder):
             file.read_quantized(name)
 
 
+def write_bitsandbytes(folder):
+    w = np.random.default_rng(0).standard_normal((2, 64)).astype(np.float32)
+    four, eight = lb.quantize(w, "nf4", 32, double_quant=True), lb.quantize(w, "int8", None)
+    tensors = to_bitsandbytes(four, "four.weight") | to_bitsandbytes(eight, "eight.weight")
+    write_safetensors(folder / "a", tensors)
+
+
+def read_bitsandbytes(folder):
+    tensors = read_safetensors(folder / "a")
+    for name in tensors:
+        if name.endswith(".weight"):
+            from_bitsandbytes(tensors, name)
+
+
 def writes(name, content):
     return lambda folder: (folder / name).write_text(content)
 
@@ -102,6 +119,7 @@ READERS = {
         "a",
         lambda folder: read_safetensors(folder / "a"),
     ),
+    "bitsandbytes": (write_bitsandbytes, "a", read_bitsandbytes),
     "gguf": (write_tensors_of_gguf, "a", read_tensors_of_gguf),
     "model config": (write_model, "config.json", read_model),
     "model weights": (write_model, "model.safetensors", read_model),

@@ -2,6 +2,7 @@
 
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file, replace_folder, write_file
+from lowbit.files.bitsandbytes_state import from_bitsandbytes, to_bitsandbytes
 from lowbit.files.bundled_model import find_bundled_model
 from lowbit.files.encoder_config import EncoderConfig
 from lowbit.files.gguf import GgufFile
@@ -28,6 +29,7 @@ __all__ = [
     "TensorEntry",
     "expected_tensors",
     "find_bundled_model",
+    "from_bitsandbytes",
     "open_model_folder",
     "read_labelled",
     "read_safetensors",
@@ -36,6 +38,7 @@ __all__ = [
     "replace_file",
     "replace_folder",
     "split_train_test",
+    "to_bitsandbytes",
     "write_file",
     "write_gguf",
     "write_safetensors",

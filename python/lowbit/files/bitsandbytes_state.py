@@ -1,0 +1,341 @@
+"""The quantized weights of bitsandbytes, as its state dicts have them in safetensors files.
+
+A linear layer in 4 bits, "nf4" or "fp4" (Dettmers et al., "QLoRA", 2023):
+
+    X.weight                          two codes a byte, the first in the upper half; any dtype
+    X.weight.absmax                   float32, one for each block; or uint8, rounded once more
+    X.weight.quant_map                float32 [16], the levels
+    X.weight.quant_state.bitsandbytes__nf4    JSON as uint8: blocksize, shape, dtype ...
+    X.weight.nested_absmax            float32, one for each 256 of absmax
+    X.weight.nested_quant_map         float32 [256], levels of absmax
+
+Blocks are cut from the flat matrix, so they may span rows. Value = level[code] * absmax, and
+absmax = nested level * nested_absmax + nested_offset. In 8 bits (LLM.int8):
+
+    X.weight                          int8 [rows, cols]
+    X.SCB                             float32 [rows], largest magnitudes; value = code * SCB / 127
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lowbit import _core
+from lowbit.errors import FileFormatError
+from lowbit.files.untrusted import parse_json, shorten
+from lowbit.quantization.matrix import SCALE_BLOCK, QuantizedMatrix
+from lowbit.quantization.packing import pack_codes, pack_scales, unpack_scales
+from lowbit.reference.quantization import NF4
+
+STATE_KEY = "quant_state.bitsandbytes__"
+LEVELS = {
+    "nf4": NF4.astype(np.float32),
+    "fp4": np.array([0, 0.0625, 8, 12, 4, 6, 2, 3, 0, -0.0625, -8, -12, -4, -6, -2, -3], np.float32)
+    / np.float32(12),
+}
+SMALLEST_BLOCK, LARGEST_BLOCK = 32, 4096
+"""What bitsandbytes has kernels for."""
+PER_127 = np.float32(1 / 127)
+
+
+class _State(NamedTuple):
+    """One weight in 4 bits: codes and scales in the order of the flat matrix."""
+
+    type: str
+    shape: tuple[int, int]
+    block: int
+    codes: np.ndarray  # uint8 [rows, cols]
+    absmax: np.ndarray  # float32 [blocks]
+    nested: dict[str, Any] | None  # what from_parts takes, where lowbit has the same levels
+
+
+def from_bitsandbytes(
+    tensors: Mapping[str, np.ndarray], name: str, source: str = "bitsandbytes"
+) -> QuantizedMatrix | np.ndarray:
+    """One weight of a bitsandbytes state dict, without rounding it again.
+
+    Parameters
+    ----------
+    tensors
+        Arrays by name, as `read_safetensors(path)` gives them: no dtype converted.
+    name
+        Such as "model.layers.0.mlp.up_proj.weight".
+    source
+        Where the tensors come from; messages begin with it.
+
+    Returns
+    -------
+    QuantizedMatrix or numpy.ndarray
+        nf4: a matrix with the codes and scales of the file, doubly quantized if it is so there.
+        Where blocks span rows and share no part of 16 columns or more with each row, and for fp4,
+        float32 [rows, cols] with the exact products. int8: a matrix with one scale a row, whose
+        values are within one rounding of bitsandbytes', which multiplies in another order; float32
+        if there is a code -128.
+
+    Raises
+    ------
+    KeyError
+        If there is no tensor `name`.
+    FileFormatError
+        If parts are missing, sizes do not agree, or numbers are NaN or infinite.
+
+    Examples
+    --------
+    >>> q = QuantizedMatrix.from_codes("nf4", [[0, 7, 15] + [7] * 29], [[2.0]], 32)
+    >>> from_bitsandbytes(to_bitsandbytes(q, "a.weight"), "a.weight").dequantize()[0, :3]
+    array([-2.,  0.,  2.], dtype=float32)
+    """
+    weight = tensors[name]
+    where = f"{source}: {shorten(name)}"
+    scales_name = f"{name.removesuffix('weight')}SCB"
+    if scales_name in tensors:
+        return _read_int8(weight, tensors, name, where)
+    types = [type for type in LEVELS if f"{name}.{STATE_KEY}{type}" in tensors]
+    if len(types) != 1:
+        raise FileFormatError(
+            f"{where}: needs SCB beside it or one of {STATE_KEY}nf4 and fp4 behind its name; "
+            f"found {len(types)}"
+        )
+    state = _read_state(weight, tensors, name, types[0], where)
+    try:
+        packed = _packed(state)
+    except ValueError as error:
+        raise FileFormatError(f"{where}: {error}") from error
+    if packed is not None:
+        return packed
+    scales = np.repeat(state.absmax, state.block)[: state.codes.size].reshape(state.shape)
+    return LEVELS[state.type][state.codes] * scales
+
+
+def to_bitsandbytes(
+    matrix: QuantizedMatrix, name: str, dtype: str = "float16"
+) -> dict[str, np.ndarray]:
+    """A matrix as the tensors that bitsandbytes loads: `Linear4bit` for nf4, `Linear8bitLt` int8.
+
+    Parameters
+    ----------
+    matrix
+        "nf4", or "int8" with one scale a row.
+    name
+        Of the weight: "X.weight".
+    dtype
+        What bitsandbytes shall compute in: "float16", "bfloat16" or "float32".
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        For `write_safetensors`. nf4 has the codes and scales of the matrix; where groups do not
+        divide rows or have no size bitsandbytes knows, smaller blocks repeat them. SCB of int8 is
+        127 times the scale, rounded to float32 (for one scale in a hundred, one last bit is lost).
+
+    Raises
+    ------
+    ValueError
+        If bitsandbytes has no way to hold it exactly.
+
+    Examples
+    --------
+    >>> q = QuantizedMatrix.from_codes("nf4", [[0, 7, 15] + [7] * 29], [[2.0]], 32)
+    >>> state = to_bitsandbytes(q, "a.weight")
+    >>> state["a.weight"][:2].tolist(), state["a.weight.absmax"].tolist()
+    ([[7], [247]], [2.0])
+    """
+    if dtype not in ("float16", "bfloat16", "float32"):
+        raise ValueError(f"to_bitsandbytes: dtype={dtype!r}; use float16, bfloat16 or float32")
+    if matrix.format == "int8":
+        return _write_int8(matrix, name)
+    if matrix.format != "nf4":
+        raise ValueError(
+            f"to_bitsandbytes: bitsandbytes has no {matrix.format}; quantize to nf4, or to int8 "
+            "with group_size=None"
+        )
+    block = _block_size(matrix)
+    codes = matrix.codes().reshape(-1)
+    padded = np.append(codes, np.uint8(7)) if codes.size % 2 else codes
+    described: dict[str, Any] = {"quant_type": "nf4", "blocksize": block, "dtype": dtype}
+    described["shape"] = list(matrix.shape)
+    state = {name: (padded[::2] << 4 | padded[1::2]).reshape(-1, 1)}
+    state[f"{name}.quant_map"] = LEVELS["nf4"].copy()
+    if matrix.double_quant and block == matrix.group_size:
+        parts = matrix.parts()
+        state[f"{name}.absmax"] = unpack_scales(
+            parts["scale_codes"], matrix.shape[0], -(-matrix.shape[1] // block)
+        ).reshape(-1)
+        state[f"{name}.nested_absmax"] = parts["scale_scales"]
+        state[f"{name}.nested_quant_map"] = _core.dynamic_map()
+        described |= {"nested_blocksize": SCALE_BLOCK, "nested_dtype": "float32"}
+        described["nested_offset"] = float(parts["scale_offset"])
+    else:
+        state[f"{name}.absmax"] = _scales_of_blocks(matrix, block)
+    text = json.dumps(described).encode()
+    return state | {f"{name}.{STATE_KEY}nf4": np.frombuffer(text, np.uint8).copy()}
+
+
+def _read_int8(
+    weight: np.ndarray, tensors: Mapping[str, np.ndarray], name: str, where: str
+) -> QuantizedMatrix | np.ndarray:
+    prefix = name.removesuffix("weight")
+    order = tensors.get(f"{prefix}weight_format")
+    if order is not None and (order.size != 1 or int(order.reshape(-1)[0]) != 0):
+        raise FileFormatError(f"{where}: weight_format must be 0, rows; got {shorten(order)}")
+    if weight.dtype != np.int8 or weight.ndim != 2:
+        raise FileFormatError(
+            f"{where}: beside SCB it must be int8 with 2 dimensions; got {weight.dtype} of shape "
+            f"{weight.shape}"
+        )
+    largest = _floats(tensors, f"{prefix}SCB", (weight.shape[0],), where)
+    scales = (largest * PER_127)[:, None]
+    if weight.size and weight.min() == -128:
+        return weight.astype(np.float32) * scales
+    groups = scales if weight.shape[1] else scales[:, :0]
+    return QuantizedMatrix.from_codes("int8", weight, groups, None)
+
+
+def _read_state(
+    weight: np.ndarray, tensors: Mapping[str, np.ndarray], name: str, type: str, where: str
+) -> _State:
+    text = _part(tensors, f"{name}.{STATE_KEY}{type}", where)
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise FileFormatError(f"{where}: {STATE_KEY}{type} must be JSON as a list of uint8")
+    described = parse_json(text.tobytes(), where)
+    if not isinstance(described, dict):
+        raise FileFormatError(f"{where}: {STATE_KEY}{type} must be a JSON object")
+    shape, block = described.get("shape"), described.get("blocksize")
+    if not isinstance(shape, list) or len(shape) != 2 or not all(map(_is_size, shape)):
+        raise FileFormatError(f"{where}: shape must be two sizes; got {shorten(shape)}")
+    if not _is_size(block) or block < 1:
+        raise FileFormatError(f"{where}: blocksize must be a size from 1; got {shorten(block)}")
+    count = math.prod(shape)
+    if weight.nbytes != -(-count // 2):
+        raise FileFormatError(
+            f"{where}: {shape} codes of 4 bits take {-(-count // 2)} bytes; got {weight.nbytes}"
+        )
+    levels = _floats(tensors, f"{name}.quant_map", (16,), where)
+    if not np.allclose(levels, LEVELS[type], rtol=0, atol=1e-6):
+        raise FileFormatError(f"{where}: quant_map has not the levels of {type}")
+    data = np.ascontiguousarray(weight).reshape(-1).view(np.uint8)
+    codes = np.stack([data >> 4, data & 15], axis=1).reshape(-1)[:count].reshape(shape)
+    absmax, nested = _absmax(tensors, name, described, -(-count // block), where)
+    return _State(type, (shape[0], shape[1]), block, codes, absmax, nested)
+
+
+def _absmax(
+    tensors: Mapping[str, np.ndarray], name: str, described: dict, count: int, where: str
+) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """The scales of all blocks, and how they are stored where that is lowbit's own way."""
+    if f"{name}.nested_absmax" not in tensors:
+        return _floats(tensors, f"{name}.absmax", (count,), where), None
+    codes = _part(tensors, f"{name}.absmax", where)
+    block, offset = described.get("nested_blocksize"), described.get("nested_offset")
+    if codes.dtype != np.uint8 or codes.shape != (count,):
+        raise FileFormatError(
+            f"{where}: absmax must be uint8 of shape ({count},) beside nested_absmax; got "
+            f"{codes.dtype} of shape {codes.shape}"
+        )
+    if not _is_size(block) or block < 1:
+        raise FileFormatError(f"{where}: nested_blocksize must be a size; got {shorten(block)}")
+    if isinstance(offset, bool) or not isinstance(offset, int | float) or abs(offset) > 3e38:
+        raise FileFormatError(f"{where}: nested_offset must be a number; got {shorten(offset)}")
+    scales = _floats(tensors, f"{name}.nested_absmax", (-(-count // block),), where)
+    levels = _floats(tensors, f"{name}.nested_quant_map", (256,), where)
+    blocks = np.arange(count) // block
+    with np.errstate(over="ignore"):
+        absmax = levels[codes] * scales[blocks] + np.float32(offset)
+    if not np.isfinite(absmax).all():
+        raise FileFormatError(f"{where}: a scale is beyond float32")
+    if block != SCALE_BLOCK or not np.array_equal(levels, _core.dynamic_map()):
+        return absmax, None
+    stored = {"scale_codes": codes, "scale_scales": scales, "scale_offset": float(offset)}
+    return absmax, stored
+
+
+def _packed(state: _State) -> QuantizedMatrix | None:
+    """The matrix of a state, if groups of its rows have one scale each."""
+    rows, cols = state.shape
+    if state.type != "nf4":
+        return None
+    whole = rows <= 1 or cols % state.block == 0
+    # Blocks that span rows still leave groups of 16 and more, if row and block share a divisor.
+    width = min(state.block, cols) if whole else math.gcd(cols, state.block)
+    power = width >= 16 and width & (width - 1) == 0
+    if not (power or width == cols):
+        return None
+    groups = -(-cols // width) if width else 0
+    group_size = width if power else None
+    if whole and state.nested is not None and groups:
+        codes = pack_scales(state.nested["scale_codes"].reshape(rows, groups))
+        parts = {"format": "nf4", "rows": rows, "cols": cols, "group_size": group_size or 0}
+        parts |= {"double_quant": True, "lines": pack_codes("nf4", state.codes)}
+        return QuantizedMatrix.from_parts(parts | state.nested | {"scale_codes": codes})
+    starts = np.arange(rows)[:, None] * cols + np.arange(groups) * width
+    return QuantizedMatrix.from_codes(
+        "nf4", state.codes, state.absmax[starts // state.block], group_size
+    )
+
+
+def _block_size(matrix: QuantizedMatrix) -> int:
+    """The largest block of bitsandbytes that lies inside the groups of each row."""
+    rows, cols = matrix.shape
+    group = matrix.group_size
+    if rows > 1 or group == cols:
+        group = math.gcd(group, cols) if group else LARGEST_BLOCK
+    block = min(group & -group, LARGEST_BLOCK)
+    if block < SMALLEST_BLOCK:
+        raise ValueError(
+            f"to_bitsandbytes: groups of {matrix.group_size} in rows of {cols} are cut into "
+            f"blocks of {block}; bitsandbytes has {SMALLEST_BLOCK} to {LARGEST_BLOCK}; quantize "
+            "with a group size of 32 to 4096 that divides the columns"
+        )
+    return block
+
+
+def _scales_of_blocks(matrix: QuantizedMatrix, block: int) -> np.ndarray:
+    rows, cols = matrix.shape
+    starts = np.arange(0, rows * cols, block)
+    return matrix.scales()[starts // max(1, cols), starts % max(1, cols) // matrix.group_size]
+
+
+def _write_int8(matrix: QuantizedMatrix, name: str) -> dict[str, np.ndarray]:
+    if matrix.group_size != matrix.shape[1]:
+        raise ValueError(
+            f"to_bitsandbytes: int8 has one scale a row there; got groups of "
+            f"{matrix.group_size}; quantize with group_size=None"
+        )
+    scales = matrix.scales().reshape(-1) if matrix.shape[1] else np.zeros(matrix.shape[0], "f4")
+    largest = scales * np.float32(127)
+    for near in (np.nextafter(largest, np.float32(0)), np.nextafter(largest, 2 * largest)):
+        exact = (largest * PER_127 != scales) & (near * PER_127 == scales)
+        largest = np.where(exact, near, largest)
+    prefix = name.removesuffix("weight")
+    state = {name: matrix.codes(), f"{prefix}SCB": largest}
+    return state | {f"{prefix}weight_format": np.array(0, np.uint8)}
+
+
+def _part(tensors: Mapping[str, np.ndarray], name: str, where: str) -> np.ndarray:
+    if name not in tensors:
+        raise FileFormatError(f"{where}: there is no {shorten(name)}")
+    return tensors[name]
+
+
+def _floats(
+    tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], where: str
+) -> np.ndarray:
+    """A float32 part of one shape, all finite."""
+    array = _part(tensors, name, where)
+    if array.dtype != np.float32 or array.shape != shape:
+        raise FileFormatError(
+            f"{where}: {shorten(name)} must be float32 of shape {shape}; got {array.dtype} of "
+            f"shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise FileFormatError(f"{where}: {shorten(name)} has NaN or infinity")
+    return array
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 40
