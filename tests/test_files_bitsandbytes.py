@@ -11,6 +11,7 @@ from golden import load, under
 from lowbit.errors import FileFormatError
 from lowbit.files import read_safetensors, write_safetensors
 from lowbit.files.bitsandbytes_state import from_bitsandbytes, to_bitsandbytes
+from lowbit.files.flat_blocks import LEVELS
 
 GOLDEN = load("bitsandbytes_state")
 CASES = ("plain", "nested", "part", "spanning", "one_row", "fp4")
@@ -187,7 +188,7 @@ def test_what_bitsandbytes_cannot_hold_is_refused():
         to_bitsandbytes(lb.quantize(w, "int4"), "weight")
     with pytest.raises(ValueError, match="one scale a row there; got groups of 32"):
         to_bitsandbytes(lb.quantize(w, "int8", 32), "weight")
-    with pytest.raises(ValueError, match="blocks of 16; bitsandbytes has 32 to 4096"):
+    with pytest.raises(ValueError, match="blocks of 16; 32 to 4096 are known"):
         to_bitsandbytes(lb.quantize(w, "nf4", 16), "weight")
     with pytest.raises(ValueError, match="dtype='int8'; use float16"):
         to_bitsandbytes(lb.quantize(w), "weight", "int8")
@@ -202,3 +203,15 @@ def test_matrices_without_numbers(shape):
         state = to_bitsandbytes(q, "weight")
         assert math.prod(state["weight"].shape) == 0
         assert from_bitsandbytes(state, "weight").dequantize().shape == shape
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("shape", [[1 << 39, 0], [0, 1 << 39], [1, 2]])
+def test_sizes_without_numbers_take_no_memory(kind, shape):
+    count = math.prod(shape)
+    state = {"weight": np.zeros(-(-count // 2), np.uint8)}
+    state["weight.absmax"] = np.ones(min(count, 1), np.float32)
+    state["weight.quant_map"] = LEVELS[kind]
+    text = described(shape=shape, blocksize=1 << 39)
+    read = from_bitsandbytes(state | {f"weight.quant_state.bitsandbytes__{kind}": text}, "weight")
+    assert read.shape == tuple(shape)

@@ -21,37 +21,28 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lowbit import _core
 from lowbit.errors import FileFormatError
+from lowbit.files.flat_blocks import (
+    LEVELS,
+    FlatBlocks,
+    fitting_block,
+    join_pairs,
+    scales_of_blocks,
+    split_pairs,
+)
 from lowbit.files.untrusted import parse_json, shorten
 from lowbit.quantization.matrix import SCALE_BLOCK, QuantizedMatrix
-from lowbit.quantization.packing import pack_codes, pack_scales, unpack_scales
-from lowbit.reference.quantization import NF4
+from lowbit.quantization.packing import unpack_scales
 
 STATE_KEY = "quant_state.bitsandbytes__"
-LEVELS = {
-    "nf4": NF4.astype(np.float32),
-    "fp4": np.array([0, 0.0625, 8, 12, 4, 6, 2, 3, 0, -0.0625, -8, -12, -4, -6, -2, -3], np.float32)
-    / np.float32(12),
-}
-SMALLEST_BLOCK, LARGEST_BLOCK = 32, 4096
-"""What bitsandbytes has kernels for."""
+SMALLEST_BLOCK = 32
+"""bitsandbytes has kernels for blocks from this to 4096."""
 PER_127 = np.float32(1 / 127)
-
-
-class _State(NamedTuple):
-    """One weight in 4 bits: codes and scales in the order of the flat matrix."""
-
-    type: str
-    shape: tuple[int, int]
-    block: int
-    codes: np.ndarray  # uint8 [rows, cols]
-    absmax: np.ndarray  # float32 [blocks]
-    nested: dict[str, Any] | None  # what from_parts takes, where lowbit has the same levels
 
 
 def from_bitsandbytes(
@@ -101,15 +92,11 @@ def from_bitsandbytes(
             f"{where}: needs SCB beside it or one of {STATE_KEY}nf4 and fp4 behind its name; "
             f"found {len(types)}"
         )
-    state = _read_state(weight, tensors, name, types[0], where)
+    blocks = _read_blocks(weight, tensors, name, types[0], where)
     try:
-        packed = _packed(state)
+        return blocks.matrix()
     except ValueError as error:
         raise FileFormatError(f"{where}: {error}") from error
-    if packed is not None:
-        return packed
-    scales = np.repeat(state.absmax, state.block)[: state.codes.size].reshape(state.shape)
-    return LEVELS[state.type][state.codes] * scales
 
 
 def to_bitsandbytes(
@@ -154,12 +141,10 @@ def to_bitsandbytes(
             f"to_bitsandbytes: bitsandbytes has no {matrix.format}; quantize to nf4, or to int8 "
             "with group_size=None"
         )
-    block = _block_size(matrix)
-    codes = matrix.codes().reshape(-1)
-    padded = np.append(codes, np.uint8(7)) if codes.size % 2 else codes
+    block = fitting_block(matrix, SMALLEST_BLOCK, "to_bitsandbytes")
     described: dict[str, Any] = {"quant_type": "nf4", "blocksize": block, "dtype": dtype}
     described["shape"] = list(matrix.shape)
-    state = {name: (padded[::2] << 4 | padded[1::2]).reshape(-1, 1)}
+    state = {name: join_pairs(matrix.codes()).reshape(-1, 1)}
     state[f"{name}.quant_map"] = LEVELS["nf4"].copy()
     if matrix.double_quant and block == matrix.group_size:
         parts = matrix.parts()
@@ -171,7 +156,7 @@ def to_bitsandbytes(
         described |= {"nested_blocksize": SCALE_BLOCK, "nested_dtype": "float32"}
         described["nested_offset"] = float(parts["scale_offset"])
     else:
-        state[f"{name}.absmax"] = _scales_of_blocks(matrix, block)
+        state[f"{name}.absmax"] = scales_of_blocks(matrix, block)
     text = json.dumps(described).encode()
     return state | {f"{name}.{STATE_KEY}nf4": np.frombuffer(text, np.uint8).copy()}
 
@@ -196,9 +181,9 @@ def _read_int8(
     return QuantizedMatrix.from_codes("int8", weight, groups, None)
 
 
-def _read_state(
+def _read_blocks(
     weight: np.ndarray, tensors: Mapping[str, np.ndarray], name: str, type: str, where: str
-) -> _State:
+) -> FlatBlocks:
     text = _part(tensors, f"{name}.{STATE_KEY}{type}", where)
     if text.dtype != np.uint8 or text.ndim != 1:
         raise FileFormatError(f"{where}: {STATE_KEY}{type} must be JSON as a list of uint8")
@@ -219,9 +204,8 @@ def _read_state(
     if not np.allclose(levels, LEVELS[type], rtol=0, atol=1e-6):
         raise FileFormatError(f"{where}: quant_map has not the levels of {type}")
     data = np.ascontiguousarray(weight).reshape(-1).view(np.uint8)
-    codes = np.stack([data >> 4, data & 15], axis=1).reshape(-1)[:count].reshape(shape)
-    absmax, nested = _absmax(tensors, name, described, -(-count // block), where)
-    return _State(type, (shape[0], shape[1]), block, codes, absmax, nested)
+    scales, nested = _absmax(tensors, name, described, -(-count // block), where)
+    return FlatBlocks(type, split_pairs(data, *shape), scales, block, nested)
 
 
 def _absmax(
@@ -252,52 +236,6 @@ def _absmax(
         return absmax, None
     stored = {"scale_codes": codes, "scale_scales": scales, "scale_offset": float(offset)}
     return absmax, stored
-
-
-def _packed(state: _State) -> QuantizedMatrix | None:
-    """The matrix of a state, if groups of its rows have one scale each."""
-    rows, cols = state.shape
-    if state.type != "nf4":
-        return None
-    whole = rows <= 1 or cols % state.block == 0
-    # Blocks that span rows still leave groups of 16 and more, if row and block share a divisor.
-    width = min(state.block, cols) if whole else math.gcd(cols, state.block)
-    power = width >= 16 and width & (width - 1) == 0
-    if not (power or width == cols):
-        return None
-    groups = -(-cols // width) if width else 0
-    group_size = width if power else None
-    if whole and state.nested is not None and groups:
-        codes = pack_scales(state.nested["scale_codes"].reshape(rows, groups))
-        parts = {"format": "nf4", "rows": rows, "cols": cols, "group_size": group_size or 0}
-        parts |= {"double_quant": True, "lines": pack_codes("nf4", state.codes)}
-        return QuantizedMatrix.from_parts(parts | state.nested | {"scale_codes": codes})
-    starts = np.arange(rows)[:, None] * cols + np.arange(groups) * width
-    return QuantizedMatrix.from_codes(
-        "nf4", state.codes, state.absmax[starts // state.block], group_size
-    )
-
-
-def _block_size(matrix: QuantizedMatrix) -> int:
-    """The largest block of bitsandbytes that lies inside the groups of each row."""
-    rows, cols = matrix.shape
-    group = matrix.group_size
-    if rows > 1 or group == cols:
-        group = math.gcd(group, cols) if group else LARGEST_BLOCK
-    block = min(group & -group, LARGEST_BLOCK)
-    if block < SMALLEST_BLOCK:
-        raise ValueError(
-            f"to_bitsandbytes: groups of {matrix.group_size} in rows of {cols} are cut into "
-            f"blocks of {block}; bitsandbytes has {SMALLEST_BLOCK} to {LARGEST_BLOCK}; quantize "
-            "with a group size of 32 to 4096 that divides the columns"
-        )
-    return block
-
-
-def _scales_of_blocks(matrix: QuantizedMatrix, block: int) -> np.ndarray:
-    rows, cols = matrix.shape
-    starts = np.arange(0, rows * cols, block)
-    return matrix.scales()[starts // max(1, cols), starts % max(1, cols) // matrix.group_size]
 
 
 def _write_int8(matrix: QuantizedMatrix, name: str) -> dict[str, np.ndarray]:
