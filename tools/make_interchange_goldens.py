@@ -1,8 +1,8 @@
 """Write the golden files of other tools' formats in tests/data, as those tools compute them.
 
 The tests compare lowbit with these files, so they need none of the tools. To make the files again:
-pip install gguf llama-cpp-python torch bitsandbytes, then python tools/make_interchange_goldens.py.
-The versions are in tests/data/INTERCHANGE_VERSIONS.json.
+pip install gguf llama-cpp-python torch bitsandbytes onnx onnxruntime, then
+python tools/make_interchange_goldens.py. The versions are in tests/data/INTERCHANGE_VERSIONS.json.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 import bitsandbytes.functional as bnb
 import gguf
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 from bitsandbytes.backends.default import ops as default_backend
 
@@ -118,6 +120,66 @@ def dequantize_4bit(packed: torch.Tensor, state: bnb.QuantState) -> np.ndarray:
     return values.numpy()
 
 
+# Bits, block, rows, columns, zero points.
+MATMUL_NBITS_CASES = {
+    "four": (4, 32, 5, 70, None),
+    "four_zeros": (4, 16, 17, 48, np.uint8),
+    "four_floats": (4, 32, 3, 96, np.float32),
+    "eight": (8, 64, 4, 100, None),
+    "eight_zeros": (8, 32, 6, 64, np.uint8),
+    "two": (2, 32, 4, 40, np.uint8),
+}
+# Block, rows, columns, type.
+MATMUL_BNB4_CASES = {"nf4": (32, 5, 64, 1), "spanning": (64, 7, 37, 1), "fp4": (16, 3, 33, 0)}
+
+
+def write_onnx() -> None:
+    """Random initialisers, and the product of ONNX Runtime with a matrix of ones and zeros."""
+    generator = np.random.default_rng(13)
+    arrays: dict[str, np.ndarray] = {}
+    for case, (bits, block, rows, cols, zeros) in MATMUL_NBITS_CASES.items():
+        blocks = -(-cols // block)
+        inputs = {
+            "B": generator.integers(0, 256, (rows, blocks, block * bits // 8), dtype=np.uint8),
+            "scales": generator.standard_normal((rows, blocks)).astype(np.float32),
+        }
+        if zeros is np.uint8:
+            shape = (rows, -(-blocks * bits // 8))
+            inputs["zero_points"] = generator.integers(0, 256, shape, dtype=np.uint8)
+        elif zeros is np.float32:
+            inputs["zero_points"] = generator.uniform(0, 15, (rows, blocks)).astype(np.float32)
+        attributes = {"K": cols, "N": rows, "bits": bits, "block_size": block}
+        arrays |= {f"{case}/{name}": array for name, array in inputs.items()}
+        arrays[f"{case}/values"] = onnx_weight("MatMulNBits", inputs, attributes)
+    for case, (block, rows, cols, kind) in MATMUL_BNB4_CASES.items():
+        count = rows * cols
+        inputs = {
+            "B": generator.integers(0, 256, -(-count // 2), dtype=np.uint8),
+            "absmax": generator.standard_normal(-(-count // block)).astype(np.float32),
+        }
+        attributes = {"K": cols, "N": rows, "block_size": block, "quant_type": kind}
+        arrays |= {f"{case}/{name}": array for name, array in inputs.items()}
+        arrays[f"{case}/values"] = onnx_weight("MatMulBnb4", inputs, attributes)
+    save("onnx_weights", **arrays)
+
+
+def onnx_weight(
+    operator: str, inputs: dict[str, np.ndarray], attributes: dict[str, int]
+) -> np.ndarray:
+    """The weight [N, K] that an operator multiplies with."""
+    make, cols = onnx.helper, attributes["K"]
+    node = make.make_node(operator, ["A", *inputs], ["Y"], domain="com.microsoft", **attributes)
+    a, y = (
+        make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [cols, None]) for name in "AY"
+    )
+    initialisers = [onnx.numpy_helper.from_array(array, name) for name, array in inputs.items()]
+    domains = [make.make_opsetid("", 17), make.make_opsetid("com.microsoft", 1)]
+    graph = make.make_graph([node], "weight", [a], [y], initialisers)
+    model = make.make_model(graph, opset_imports=domains, ir_version=9)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"A": np.eye(cols, dtype=np.float32)})[0].T.copy()
+
+
 def save(name: str, **arrays: np.ndarray) -> None:
     np.savez_compressed(OUT / f"{name}.npz", **arrays)
     print(f"{name}.npz: {(OUT / f'{name}.npz').stat().st_size / 1e3:.0f} kB, {len(arrays)} arrays")
@@ -126,7 +188,8 @@ def save(name: str, **arrays: np.ndarray) -> None:
 def main() -> None:
     write_gguf()
     write_bitsandbytes()
-    libraries = ("gguf", "llama-cpp-python", "torch", "bitsandbytes", "numpy")
+    write_onnx()
+    libraries = ("gguf", "llama-cpp-python", "torch", "bitsandbytes", "onnxruntime", "numpy")
     versions = {name: importlib.metadata.version(name) for name in libraries}
     (OUT / "INTERCHANGE_VERSIONS.json").write_text(json.dumps(versions, indent=2) + "\n")
 

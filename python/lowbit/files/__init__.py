@@ -8,6 +8,12 @@ from lowbit.files.encoder_config import EncoderConfig
 from lowbit.files.gguf import GgufFile
 from lowbit.files.gguf_writing import write_gguf
 from lowbit.files.model_folder import ModelFolder, expected_tensors, open_model_folder
+from lowbit.files.onnx_weights import (
+    from_matmul_bnb4,
+    from_matmul_nbits,
+    to_matmul_bnb4,
+    to_matmul_nbits,
+)
 from lowbit.files.safetensors import (
     SafetensorsFile,
     TensorEntry,
@@ -30,6 +36,8 @@ __all__ = [
     "expected_tensors",
     "find_bundled_model",
     "from_bitsandbytes",
+    "from_matmul_bnb4",
+    "from_matmul_nbits",
     "open_model_folder",
     "read_labelled",
     "read_safetensors",
@@ -39,6 +47,8 @@ __all__ = [
     "replace_folder",
     "split_train_test",
     "to_bitsandbytes",
+    "to_matmul_bnb4",
+    "to_matmul_nbits",
     "write_file",
     "write_gguf",
     "write_safetensors",
