@@ -7,6 +7,7 @@ from lowbit.files.bundled_model import find_bundled_model
 from lowbit.files.encoder_config import EncoderConfig
 from lowbit.files.gguf import GgufFile
 from lowbit.files.gguf_writing import write_gguf
+from lowbit.files.gptq_awq import from_awq, from_gptq
 from lowbit.files.model_folder import ModelFolder, expected_tensors, open_model_folder
 from lowbit.files.onnx_weights import (
     from_matmul_bnb4,
@@ -35,7 +36,9 @@ __all__ = [
     "TensorEntry",
     "expected_tensors",
     "find_bundled_model",
+    "from_awq",
     "from_bitsandbytes",
+    "from_gptq",
     "from_matmul_bnb4",
     "from_matmul_nbits",
     "open_model_folder",
