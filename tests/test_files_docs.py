@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lowbit import files
 from lowbit.files import find_bundled_model, safetensors, table_rows, tables
 from lowbit.files.bundled_model import SHA256
 
@@ -41,3 +42,10 @@ def test_page_names_every_ending_and_limit(module):
     }[module]
     text = PAGE.read_text()
     assert [word for word in words if word not in text] == []
+
+
+def test_functions_of_other_tools_are_loaded_when_used():
+    for name in files._LATER:
+        assert callable(getattr(files, name)) and name in dir(files)
+    with pytest.raises(AttributeError, match="has no attribute 'from_nobody'"):
+        _ = files.from_nobody

@@ -53,6 +53,14 @@ def test_bytes_of_a_block_are_those_of_ggml(type):
     assert np.array_equal(quantize_blocks(type, GOLDEN[f"x/{type}"]), GOLDEN[f"rounded/{type}"])
 
 
+@pytest.mark.parametrize(("type", "error"), [("Q4_0", 0.0872), ("Q8_0", 0.0053), ("Q4_K", 0.0715)])
+def test_error_on_normal_values_is_the_known_one(type, error):
+    width = BY_NAME[type][1].elements
+    x = np.random.default_rng(0).standard_normal((1 << 18, 1)).astype(np.float32).reshape(-1, width)
+    rounded = dequantize_blocks(type, quantize_blocks(type, x))
+    assert np.sqrt(np.mean((rounded - x) ** 2)) == pytest.approx(error, rel=0.02)
+
+
 @pytest.mark.parametrize("type", READ)
 def test_a_tensor_is_read_in_pieces(tmp_path, monkeypatch, type):
     elements, nbytes = BY_NAME[type][1][1:]
@@ -177,6 +185,18 @@ def test_metadata_and_arrays_come_back(tmp_path):
     for name, array in tensors.items():
         assert same_bits(file.read(name), array.astype(np.float32))
         assert file.tensors[name].begin % 64 == 0
+
+
+def test_other_dtypes_and_strides_are_written(tmp_path):
+    w = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    whole = np.arange(-8, 8, dtype=np.int16).reshape(2, 8)
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    tensors = {"half": w.astype(np.float16), "columns": w.T, "every": w[::2, ::-1], "whole": whole}
+    tensors |= {"brain": w.astype(bfloat16), "list": [[1, 2]], "flipped": w.astype(">f8")}
+    write_gguf(tmp_path / "a", tensors)
+    file = GgufFile(tmp_path / "a")
+    for name, array in tensors.items():
+        assert np.array_equal(file.read(name), np.asarray(array).astype(np.float32))
 
 
 @pytest.mark.parametrize(

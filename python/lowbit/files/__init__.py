@@ -1,20 +1,13 @@
 """Reading and writing files: untrusted input in, only `FileFormatError` and `OSError` out."""
 
+import importlib
+from typing import Any
+
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file, replace_folder, write_file
-from lowbit.files.bitsandbytes_state import from_bitsandbytes, to_bitsandbytes
 from lowbit.files.bundled_model import find_bundled_model
 from lowbit.files.encoder_config import EncoderConfig
-from lowbit.files.gguf import GgufFile
-from lowbit.files.gguf_writing import write_gguf
-from lowbit.files.gptq_awq import from_awq, from_gptq
 from lowbit.files.model_folder import ModelFolder, expected_tensors, open_model_folder
-from lowbit.files.onnx_weights import (
-    from_matmul_bnb4,
-    from_matmul_nbits,
-    to_matmul_bnb4,
-    to_matmul_nbits,
-)
 from lowbit.files.safetensors import (
     SafetensorsFile,
     TensorEntry,
@@ -25,10 +18,23 @@ from lowbit.files.sentence_config import SentenceConfig, read_sentence_config
 from lowbit.files.splits import split_train_test
 from lowbit.files.tables import LabelledTexts, read_labelled, read_texts
 
+# Weights of other tools: where their functions live, which are loaded when they are first used.
+_LATER = {
+    "GgufFile": "gguf",
+    "from_awq": "gptq_awq",
+    "from_bitsandbytes": "bitsandbytes_state",
+    "from_gptq": "gptq_awq",
+    "from_matmul_bnb4": "onnx_weights",
+    "from_matmul_nbits": "onnx_weights",
+    "to_bitsandbytes": "bitsandbytes_state",
+    "to_matmul_bnb4": "onnx_weights",
+    "to_matmul_nbits": "onnx_weights",
+    "write_gguf": "gguf_writing",
+}
+
 __all__ = [
     "EncoderConfig",
     "FileFormatError",
-    "GgufFile",
     "LabelledTexts",
     "ModelFolder",
     "SafetensorsFile",
@@ -36,11 +42,6 @@ __all__ = [
     "TensorEntry",
     "expected_tensors",
     "find_bundled_model",
-    "from_awq",
-    "from_bitsandbytes",
-    "from_gptq",
-    "from_matmul_bnb4",
-    "from_matmul_nbits",
     "open_model_folder",
     "read_labelled",
     "read_safetensors",
@@ -49,10 +50,19 @@ __all__ = [
     "replace_file",
     "replace_folder",
     "split_train_test",
-    "to_bitsandbytes",
-    "to_matmul_bnb4",
-    "to_matmul_nbits",
     "write_file",
-    "write_gguf",
     "write_safetensors",
+    *_LATER,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'lowbit.files' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"lowbit.files.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

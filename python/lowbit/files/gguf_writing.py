@@ -171,7 +171,9 @@ def _entry(name: str, value: Any, type_name: str | None) -> _Entry:
     if isinstance(value, QuantizedMatrix):
         type_name = _lossless_type(shown, value, type_name)
     else:
-        value = as_float32(value, "write_gguf", shorten(name))
+        # Types are checked now; numbers are widened some blocks at a time, when they are written.
+        value = value if isinstance(value, np.ndarray) else as_float32(value, "write_gguf", name)
+        as_float32(np.empty(0, value.dtype), "write_gguf", shorten(name))
     type_name = type_name or "F32"
     if type_name not in QUANTIZED:
         raise ValueError(f"{shown}: type {type_name!r} is not written; {' '.join(QUANTIZED)} are")
@@ -224,9 +226,8 @@ def _blocks(entry: _Entry) -> Iterator[np.ndarray]:
     values = entry.value.reshape(-1, entry.type.elements)
     for begin in range(0, len(values), step):
         try:
-            yield np.ascontiguousarray(
-                quantize_blocks(entry.type.name, values[begin : begin + step])
-            )
+            part = as_float32(values[begin : begin + step], "write_gguf", entry.name)
+            yield np.ascontiguousarray(quantize_blocks(entry.type.name, part))
         except ValueError as error:
             raise ValueError(f"write_gguf: tensor {shorten(entry.name)}: {error}") from error
 
