@@ -21,8 +21,8 @@ LARGEST_HALF = 65504.0
 STEPS = 21
 NARROWEST = np.float32(1e-36)
 """A run of less width is constant: fp16 has no such scales, and inverses would be infinite."""
-ROWS_AT_ONCE = 4096
-"""Blocks rounded together: a few megabytes of intermediates."""
+NUMBERS_AT_ONCE = 1 << 16
+"""Rounded together: what a step of the search reads and writes stays in the L2 cache."""
 
 
 def quantize_blocks(type: str, values: np.ndarray) -> np.ndarray:
@@ -53,9 +53,13 @@ def quantize_blocks(type: str, values: np.ndarray) -> np.ndarray:
     >>> quantize_blocks("Q8_0", np.full((1, 32), -1.0, np.float32))[0, 2:5].tolist()
     [129, 129, 129]
     """
+    if values.shape[1] > 1 and not np.isfinite(values).all():
+        block, place = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise ValueError(f"number {place} of block {block} is {values[block, place]}; not finite")
+    count = NUMBERS_AT_ONCE // values.shape[1]
     rounded = [
-        QUANTIZED[type](np.ascontiguousarray(values[begin : begin + ROWS_AT_ONCE], np.float32))
-        for begin in range(0, max(1, len(values)), ROWS_AT_ONCE)
+        QUANTIZED[type](np.ascontiguousarray(values[begin : begin + count], np.float32))
+        for begin in range(0, max(1, len(values)), count)
     ]
     return np.concatenate(rounded)
 
@@ -63,12 +67,9 @@ def quantize_blocks(type: str, values: np.ndarray) -> np.ndarray:
 def _checked_half(scales: np.ndarray) -> np.ndarray:
     """Scales [count, 1] as two bytes each; a scale that became infinite would lose the block."""
     stored = float32_to_fp16(scales)
-    if not np.isfinite(stored).all():
-        place = int(np.argmax(~np.isfinite(stored)))
-        raise ValueError(
-            f"block {place} has NaN, infinity or a scale beyond the {LARGEST_HALF:.0f} of fp16 "
-            f"({scales.reshape(-1)[place]:g})"
-        )
+    if np.isinf(stored).any():
+        largest = scales.reshape(-1)[np.argmax(np.isinf(stored))]
+        raise ValueError(f"a scale of {largest:g} is beyond the {LARGEST_HALF:.0f} of fp16")
     return stored.reshape(-1, 1).view(np.uint8)
 
 
@@ -119,7 +120,8 @@ def _q8_0(values: np.ndarray) -> np.ndarray:
 
 
 def _q4_k(values: np.ndarray) -> np.ndarray:
-    runs = values.reshape(-1, 32)
+    # Runs are columns here: sums over 32 numbers are 31 additions of whole rows.
+    runs = np.ascontiguousarray(values.reshape(-1, 32).T)
     # Infinite quotients belong to runs whose scale is stored as zero.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         scales, mins, codes = _search(runs)
@@ -134,10 +136,11 @@ def _q4_k(values: np.ndarray) -> np.ndarray:
         half.view(np.float16).astype(np.float32) * six.astype(np.float32)
         for half, six in zip(largest, stored, strict=True)
     )
-    steps, offsets = steps.reshape(-1, 1), offsets.reshape(-1, 1)
+    steps, offsets = steps.reshape(-1), offsets.reshape(-1)
     with np.errstate(over="ignore"):
         np.divide(runs + offsets, steps, out=codes, where=steps != 0)
-    pairs = paired(np.rint(codes).clip(0, 15).astype(np.uint8).reshape(-1, 4, 64))
+    rounded = np.rint(codes).clip(0, 15).astype(np.uint8)
+    pairs = paired(rounded.T.reshape(-1, 4, 64))
     return np.concatenate([*largest, _six_bits(*stored), pairs.reshape(-1, 128)], axis=1)
 
 
@@ -157,15 +160,18 @@ def _over(numerator: np.ndarray | np.floating, values: np.ndarray) -> np.ndarray
 
 
 def _sum(terms: np.ndarray) -> np.ndarray:
-    """Sums along rows, one number after another: the bits depend on the order."""
-    return np.add.accumulate(terms, axis=1, dtype=np.float32)[:, -1:]
+    """Sums of columns, one number after another: the bits depend on the order."""
+    total = terms[0].copy()
+    for row in terms[1:]:
+        total += row
+    return total
 
 
 def _search(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scales and minima, both [runs, 1], and codes such that x is about scale * code - minimum."""
+    """For x [32, runs] scales and minima [runs] and codes: x is about scale * code - minimum."""
     weights = np.sqrt(_sum(x * x) / np.float32(32)) + np.abs(x)
     sums = _sum(weights), _sum(weights * x)
-    low, high = np.minimum(x.min(axis=1, keepdims=True), 0), x.max(axis=1, keepdims=True)
+    low, high = np.minimum(x.min(axis=0), np.float32(0)), x.max(axis=0)
     best = np.where(high - low < NARROWEST, np.float32(-1), np.float32(np.inf))
     scale, minimum, kept = np.zeros_like(low), low, np.zeros_like(x)
     for step in range(-1, STEPS):

@@ -24,7 +24,7 @@ from lowbit.files.gguf import (
     TENSOR_TYPES,
     TensorType,
 )
-from lowbit.files.gguf_rounding import QUANTIZED, ROWS_AT_ONCE, paired, quantize_blocks
+from lowbit.files.gguf_rounding import NUMBERS_AT_ONCE, QUANTIZED, paired, quantize_blocks
 from lowbit.files.untrusted import shorten
 from lowbit.quantization.matrix import QuantizedMatrix
 
@@ -222,14 +222,16 @@ def _blocks(entry: _Entry) -> Iterator[np.ndarray]:
     if isinstance(entry.value, QuantizedMatrix):
         yield _packed_blocks(entry.value)
         return
-    step = ROWS_AT_ONCE * max(1, 256 // entry.type.elements)
-    values = entry.value.reshape(-1, entry.type.elements)
+    elements = entry.type.elements
+    values, step = entry.value.reshape(-1, elements), 16 * NUMBERS_AT_ONCE // elements
     for begin in range(0, len(values), step):
+        part = as_float32(values[begin : begin + step], "write_gguf", entry.name)
         try:
-            part = as_float32(values[begin : begin + step], "write_gguf", entry.name)
             yield np.ascontiguousarray(quantize_blocks(entry.type.name, part))
         except ValueError as error:
-            raise ValueError(f"write_gguf: tensor {shorten(entry.name)}: {error}") from error
+            raise ValueError(
+                f"write_gguf: tensor {shorten(entry.name)}, counting from block {begin}: {error}"
+            ) from error
 
 
 def _packed_blocks(matrix: QuantizedMatrix) -> np.ndarray:
