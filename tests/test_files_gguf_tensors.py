@@ -61,6 +61,20 @@ def test_error_on_normal_values_is_the_known_one(type, error):
     assert np.sqrt(np.mean((rounded - x) ** 2)) == pytest.approx(error, rel=0.02)
 
 
+@settings(max_examples=60, deadline=None)
+@given(power=st.integers(-20, 15), seed=st.integers(0, 999))
+def test_error_of_every_number_is_bounded(power, seed):
+    """Half a step and what fp16 takes off the scale; Q4_0 has no code opposite its extreme."""
+    x = np.random.default_rng(seed).standard_normal((20, 32)) * 2.0**power
+    x = x.clip(-6e4, 6e4).astype(np.float32)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    for type, steps, share in (("Q8_0", 127, 0.5), ("Q4_0", 8, 1)):
+        # 2^-11 of a number, and half of fp16's smallest step where the scale is below its normals.
+        lost = np.abs(x) * 2**-11 + steps * 2.0**-25
+        error = np.abs(dequantize_blocks(type, quantize_blocks(type, x)) - x)
+        assert (error <= largest / steps * share * 1.0001 + lost * 1.01).all()
+
+
 @pytest.mark.parametrize("type", READ)
 def test_a_tensor_is_read_in_pieces(tmp_path, monkeypatch, type):
     elements, nbytes = BY_NAME[type][1][1:]

@@ -123,3 +123,37 @@ def test_what_gguf_writer_writes_is_read(tmp_path):
     for tensor in gguf.GGUFReader(tmp_path / "a.gguf").tensors:
         expected = gguf.dequantize(tensor.data, tensor.tensor_type)
         assert same_bits(file.read(tensor.name), expected)
+
+
+class InitParams(ctypes.Structure):
+    """gguf_init_params: read headers only, make no context."""
+
+    _fields_ = [("no_alloc", ctypes.c_bool), ("context", ctypes.c_void_p)]
+
+
+def test_ggml_opens_what_is_written(ggml, tmp_path):
+    x = random_values(2, 256, 6)
+    types = {type: type for type in QUANTIZED}
+    metadata = {"general.architecture": "llama", "general.alignment": 64, "a.texts": ["x", ""]}
+    write_gguf(tmp_path / "a.gguf", dict.fromkeys(QUANTIZED, x), metadata, types)
+    ggml.gguf_init_from_file.restype = ctypes.c_void_p
+    ggml.gguf_init_from_file.argtypes = [ctypes.c_char_p, InitParams]
+    opened = ggml.gguf_init_from_file(str(tmp_path / "a.gguf").encode(), InitParams(True, None))
+    assert opened
+    for name in ("n_kv", "n_tensors", "alignment", "data_offset"):
+        getattr(ggml, f"gguf_get_{name}").argtypes = [ctypes.c_void_p]
+        getattr(ggml, f"gguf_get_{name}").restype = ctypes.c_int64
+    for name in ("name", "type", "offset", "size"):
+        read = getattr(ggml, f"gguf_get_tensor_{name}")
+        read.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        read.restype = {"name": ctypes.c_char_p, "type": ctypes.c_int}.get(name, ctypes.c_size_t)
+    assert (ggml.gguf_get_n_kv(opened), ggml.gguf_get_n_tensors(opened)) == (3, len(QUANTIZED))
+    assert ggml.gguf_get_alignment(opened) == 64
+    begin = ggml.gguf_get_data_offset(opened)
+    for i, tensor in enumerate(GgufFile(tmp_path / "a.gguf").tensors.values()):
+        assert ggml.gguf_get_tensor_name(opened, i).decode() == tensor.name
+        assert ggml.gguf_get_tensor_type(opened, i) == int(Type[tensor.type.name])
+        assert ggml.gguf_get_tensor_size(opened, i) == tensor.nbytes
+        assert begin + ggml.gguf_get_tensor_offset(opened, i) == tensor.begin
+    ggml.gguf_free.argtypes = [ctypes.c_void_p]
+    ggml.gguf_free(opened)

@@ -19,7 +19,7 @@ from lowbit.arrays import float32_to_bf16, float32_to_fp16
 
 LARGEST_HALF = 65504.0
 STEPS = 21
-NARROWEST = np.float32(1e-36)
+NARROWEST = np.float32(5e-38)
 """A run of less width is constant: fp16 has no such scales, and inverses would be infinite."""
 NUMBERS_AT_ONCE = 1 << 16
 """Rounded together: what a step of the search reads and writes stays in the L2 cache."""
