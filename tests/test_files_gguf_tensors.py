@@ -201,6 +201,17 @@ def test_metadata_and_arrays_come_back(tmp_path):
         assert file.tensors[name].begin % 64 == 0
 
 
+@pytest.mark.parametrize("shape", [(0, 256), (3, 0), (0,)])
+def test_tensors_without_numbers_are_written(tmp_path, shape):
+    tensors = {type: np.zeros(shape, np.float32) for type in QUANTIZED}
+    if len(shape) == 2:
+        tensors |= {"int8": lb.quantize(tensors["F32"], "int8", 32)}
+    write_gguf(tmp_path / "a", tensors, types={type: type for type in QUANTIZED})
+    file = GgufFile(tmp_path / "a")
+    for name in tensors:
+        assert file.read(name).shape == shape
+
+
 def test_other_dtypes_and_strides_are_written(tmp_path):
     w = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
     whole = np.arange(-8, 8, dtype=np.int16).reshape(2, 8)
@@ -230,12 +241,13 @@ def test_other_dtypes_and_strides_are_written(tmp_path):
         ),
         ({"w": np.full((2, 256), np.inf)}, {}, {"w": "Q4_K"}, ValueError, "is inf; not finite"),
         (
-            {"w": np.full((2, 256), 1e8)},
+            {"w": np.full((2, 256), -6e7)},
             {},
             {"w": "Q4_K"},
             ValueError,
             "scale of .* is beyond the 655",
         ),
+        ({"w": np.full((2, 256), 1e20)}, {}, {"w": "Q4_K"}, ValueError, "1e.20 is beyond the 6.19"),
         ({"w": np.array(1.0)}, {}, {}, ValueError, "1 to 4 dimensions"),
         ({"w" * 64: np.ones(3)}, {}, {}, ValueError, "64 bytes; 1 to 63 fit"),
         ({"": np.ones(3)}, {}, {}, ValueError, "0 bytes"),

@@ -120,6 +120,10 @@ def _q8_0(values: np.ndarray) -> np.ndarray:
 
 
 def _q4_k(values: np.ndarray) -> np.ndarray:
+    # The search squares numbers: far beyond what scales reach it would lose them to infinity.
+    reach = LARGEST_HALF * 63 * 15
+    if values.size and np.abs(values).max() > reach:
+        raise ValueError(f"{np.abs(values).max():g} is beyond the {reach:g} of Q4_K")
     # Runs are columns here: sums over 32 numbers are 31 additions of whole rows.
     runs = np.ascontiguousarray(values.reshape(-1, 32).T)
     # Infinite quotients belong to runs whose scale is stored as zero.
