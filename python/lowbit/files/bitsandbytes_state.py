@@ -65,8 +65,8 @@ def from_bitsandbytes(
         nf4: a matrix with the codes and scales of the file, doubly quantized if it is so there.
         Where blocks span rows and share no part of 16 columns or more with each row, and for fp4,
         float32 [rows, cols] with the exact products. int8: a matrix with one scale a row, whose
-        values are within one rounding of bitsandbytes', which multiplies in another order; float32
-        if there is a code -128.
+        values are within two roundings of bitsandbytes', which multiplies in another order;
+        float32 if there is a code -128.
 
     Raises
     ------
