@@ -154,7 +154,7 @@ def test_other_libraries_are_imported_on_request(path: Path) -> None:
     outside = {name.split(".")[0] for name in everywhere} - set(sys.stdlib_module_names)
     if folder != "integrations":
         assert outside <= {"numpy", "lowbit"} | (
-            {"matplotlib"} if path.stem.endswith("picture") else set()
+            {"matplotlib"} if path.stem == "picture" else set()
         )
         assert not {name for name in at_once if name.startswith("lowbit.integrations")}
     assert not {name for name in at_once if name.startswith("matplotlib")}

@@ -1,4 +1,4 @@
-"""What rounding cost each layer of a model, as a picture; matplotlib is imported only here."""
+"""What rounding cost each layer of a model, as a picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 from lowbit.cli.console import Console
 from lowbit.cli.measurements import megabytes
-from lowbit.cli.picture import GRID, INK, MISSING, QUIET, TEST, TRAIN
-from lowbit.files import replace_file
+from lowbit.cli.picture import GRID, MISSING, QUIET, TEST, TRAIN, figure_for
 
 
 def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:
@@ -23,22 +22,12 @@ def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:
     console
         Gets a notice when matplotlib is missing.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        console.notice(f"the picture is {MISSING}")
-        return MISSING
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    layers = report["layers"]
-    style = {"font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(9, 1.6 + 0.19 * len(layers)), dpi=150, facecolor="white")
-        FigureCanvasAgg(figure)
+    layers, model = report["layers"], report["model"]
+    with figure_for(path, (9, 1.6 + 0.19 * len(layers)), console) as figure:
+        if figure is None:
+            return MISSING
         axes = figure.subplots()
         _draw_bars(axes, layers)
-        model = report["model"]
         axes.set_title(
             f"{model['name']} in {model['format']}: {megabytes(model['bytes'])} "
             f"of {megabytes(report['bytes_fp32'])}",
@@ -46,8 +35,6 @@ def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:
             fontweight="bold",
         )
         figure.tight_layout()
-        with replace_file(path) as stream:
-            figure.savefig(stream, format="png")
     return str(path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +31,38 @@ def draw(path: Path, report: dict[str, Any], console: Console) -> str:
     console
         Gets a notice when matplotlib is missing.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        console.notice(f"the picture is {MISSING}")
-        return MISSING
-    # No window: works without a display, and leaves the user's own backend alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style = {"font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(11, 4.6), dpi=150, facecolor="white")
-        FigureCanvasAgg(figure)
+    with figure_for(path, (11, 4.6), console) as figure:
+        if figure is None:
+            return MISSING
         loss, accuracy, size = figure.subplots(1, 3, width_ratios=[5, 5, 2.2])
         figure.subplots_adjust(left=0.06, right=0.975, top=0.74, bottom=0.14, wspace=0.28)
         _titles(figure, report)
         _draw_loss(loss, report)
         _draw_accuracy(accuracy, report)
         _draw_size(size, report)
+    return str(path)
+
+
+@contextmanager
+def figure_for(path: Path, inches: tuple[float, float], console: Console) -> Iterator[Any]:
+    """An empty figure that is written to `path` when the block ends; None without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        console.notice(f"the picture is {MISSING}")
+        yield None
+        return
+    # No window: works without a display, and leaves the user's own backend alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style = {"font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=inches, dpi=150, facecolor="white")
+        FigureCanvasAgg(figure)
+        yield figure
         with replace_file(path) as stream:
             figure.savefig(stream, format="png")
-    return str(path)
 
 
 def _titles(figure: Any, report: dict[str, Any]) -> None:

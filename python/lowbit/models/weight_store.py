@@ -9,7 +9,7 @@ from lowbit import _core
 from lowbit.arrays import float32_to_bf16, float32_to_fp16
 from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder
-from lowbit.models.layers import Linear
+from lowbit.models.layers import Linear, weight_format
 from lowbit.quantization.matrix import QuantizedMatrix, packed_formats
 
 DENSE_FORMATS = ("fp32", "bf16", "fp16")
@@ -79,9 +79,9 @@ class WeightStore:
                 weight, format, self.group_size or 0, self.double_quant
             )
         # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
-        exact = isinstance(weight, _core.PackedMatrix) is False and format == "fp32"
-        compute = "fp32" if exact and self.compute == "auto" else self.compute
-        return Linear(name, weight, folder.read(f"{name}.bias"), compute)
+        exact = self.compute == "auto" and weight_format(weight) == "fp32" and not calibrated
+        bias = folder.read(f"{name}.bias")
+        return Linear(name, weight, bias, "fp32" if exact else self.compute)
 
     def word_table(self, folder: ModelFolder, name: str) -> Embedding:
         """The embedding table `name` of the folder."""

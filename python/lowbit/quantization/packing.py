@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit import _core
+
 BLOCK_ROWS = 16
-BITS = {"int8": 8, "int4": 4, "nf4": 4}
+BITS: dict[str, int] = {
+    entry["name"]: entry["bits"] for entry in _core.formats() if entry["packed"]
+}
 ZERO_CODE = {"int8": 0, "int4": 8, "nf4": 7}
 """The code that fills rows beyond the last and columns beyond the last: it stands for zero."""
 
