@@ -54,6 +54,8 @@ void probe(const ProbeArgs& a) noexcept {
       *a.result = multiply<I32>(
           a, [](I32 sum, I32 x) { return add_products(sum, signed_bytes(x), sum); });
       break;
+    case Limit::tiles:
+    case Limit::byte_tiles: break;  // probe_tiles.cpp
   }
 }
 

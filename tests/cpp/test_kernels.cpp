@@ -132,7 +132,7 @@ void run_linear(Results& results) {
       for (int64_t group : {0, 32}) {
         const ops::PackedMatrix m = ops::quantize(w.view(), info.name, group, group != 0);
         Bytes& bytes = results["quantize"];
-        keep(bytes, m.lines.data(), m.lines.size);
+        keep(bytes, m.lines.get(), m.line_bytes);
         keep(bytes, m.scales.data(), std::ssize(m.scales));
         keep(bytes, m.scale_codes.data(), std::ssize(m.scale_codes));
         run_weight(results, m.view(), 20);
