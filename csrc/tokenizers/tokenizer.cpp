@@ -293,10 +293,13 @@ Ragged Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
         " leaves no room for the ", around, " special tokens");
   const ops::Trace trace("encode_batch", "texts", static_cast<long long>(texts.size()));
   BatchParts parts;
+  std::optional<SharedWords> shared;
   const auto prepare = [&](size_t threads, size_t count, size_t bytes) {
     parts.prepare(threads, count, bytes);
+    if (threads > 1 && !frame.sampling) shared.emplace(bytes);
   };
   const auto encode_part = [&](size_t thread, size_t part, int64_t begin, int64_t end) {
+    const Sharing sharing(scratch.cache.of(cache_owner()), shared ? &*shared : nullptr);
     IdBuffer& ids = parts.begin(thread, part);
     for (int64_t i = begin; i < end; ++i) {
       ids.append(frame.before.data(), frame.before.size());
@@ -317,12 +320,17 @@ std::vector<int64_t> Tokenizer::count_batch(const std::vector<std::string_view>&
                                             const Frame& frame) const {
   std::vector<int64_t> counts(texts.size());
   const auto around = static_cast<int64_t>(frame.before.size() + frame.after.size());
+  std::optional<SharedWords> shared;
+  const auto prepare = [&](size_t threads, size_t, size_t bytes) {
+    if (threads > 1) shared.emplace(bytes);
+  };
   const auto count_part = [&](size_t, size_t, int64_t begin, int64_t end) {
+    const Sharing sharing(scratch.cache.of(cache_owner()), shared ? &*shared : nullptr);
     for (int64_t i = begin; i < end; ++i)
       counts[static_cast<size_t>(i)] =
           around + count_ids(texts[static_cast<size_t>(i)], frame.specials);
   };
-  share_out(texts, frame.max_threads, [](size_t, size_t, size_t) {}, count_part);
+  share_out(texts, frame.max_threads, prepare, count_part);
   return counts;
 }
 

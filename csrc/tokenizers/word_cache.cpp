@@ -178,7 +178,7 @@ class WordLoop {
       const size_t length = end - begin;
       if (length > WordKey::kMaxBytes) [[unlikely]] {
         const uint64_t hash = hash_bytes(text.substr(begin, length));
-        keys_[i] = {hash, kLong};
+        keys_[i] = {hash, WordKey::kLong};
         lines_[i] = lines;
         __builtin_prefetch(&cache_.slot_of(hash));
         continue;
@@ -212,8 +212,8 @@ class WordLoop {
       if (found)
         total += append_pooled(*entry);
       else
-        total += append(keys_[i].high == kLong ? find_long(words[i], keys_[i].low)
-                                               : find(words[i], keys_[i], *lines_[i]));
+        total += append(keys_[i].high == WordKey::kLong ? find_long(words[i], keys_[i])
+                                                        : find(words[i], keys_[i], *lines_[i]));
       out = room();
     }
     advance(count);
@@ -239,12 +239,22 @@ class WordLoop {
     return count;
   }
 
-  // The ids are in the cache's scratch; says whether they are those of the word anywhere.
-  bool spell(std::string_view word) {
+  // The ids of a word that is not in the cache, as another thread spelled it or in the cache's
+  // scratch; says whether they are those of the word anywhere.
+  bool learn(const WordKey& key, std::string_view word, std::span<const int32_t>& ids) {
+    SharedWords* shared = cache_.shared_;
+    if (shared) {
+      if (const auto found = shared->find(key, word)) {
+        ids = *found;
+        return true;
+      }
+    }
     cache_.pieces_.clear();
     cache_.ids_.clear();
     const bool lasting = source_.spell(word, cache_.pieces_);
     for (const Piece& piece : cache_.pieces_) cache_.ids_.push_back(piece.id);
+    ids = cache_.ids_;
+    if (lasting && shared && word.size() <= kMaxLength) shared->publish(key, word, ids);
     return lasting;
   }
 
@@ -252,8 +262,9 @@ class WordLoop {
                                                   const WordCache::Line& line) {
     if (const Entry* entry = line.find(key)) return ids_of(*entry);
     if (const Entry* beside = cache_.fetch(key)) return ids_of(*beside);
-    if (spell(text_.substr(word.begin, word.end - word.begin))) cache_.keep(key, cache_.ids_);
-    return cache_.ids_;
+    std::span<const int32_t> ids;
+    if (learn(key, text_.substr(word.begin, word.end - word.begin), ids)) cache_.keep(key, ids);
+    return ids;
   }
 
   std::span<const int32_t> ids_of(const Entry& entry) const {
@@ -262,19 +273,18 @@ class WordLoop {
         .subspan(static_cast<size_t>(entry.ids[0]), static_cast<size_t>(entry.ids[1]));
   }
 
-  [[gnu::noinline]] std::span<const int32_t> find_long(Span place, uint64_t hash) {
+  [[gnu::noinline]] std::span<const int32_t> find_long(Span place, const WordKey& key) {
+    const uint64_t hash = key.low;
     const std::string_view word = text_.substr(place.begin, place.end - place.begin);
     for (const auto* entry : {&cache_.slot_of(hash), &cache_.slot_beside(hash)}) {
       if (entry->hash == hash && entry->length == word.size() &&
           std::memcmp(cache_.texts_.data() + entry->text, word.data(), word.size()) == 0)
         return std::span<const int32_t>(cache_.pool_).subspan(entry->ids, entry->count);
     }
-    if (spell(word) && word.size() <= kMaxLength) cache_.keep_long(word, hash, cache_.ids_);
-    return cache_.ids_;
+    std::span<const int32_t> ids;
+    if (learn(key, word, ids) && word.size() <= kMaxLength) cache_.keep_long(word, hash, ids);
+    return ids;
   }
-
-  // In place of the upper half of a key: bytes of a word of no length, which no entry has.
-  static constexpr uint64_t kLong = 1;
 
   WordSource& source_;
   WordCache& cache_;

@@ -11,6 +11,7 @@
 #include "tokenizers/id_buffer.hpp"
 #include "tokenizers/model.hpp"
 #include "tokenizers/pattern.hpp"
+#include "tokenizers/shared_words.hpp"
 #include "tokenizers/word_key.hpp"
 
 namespace lowbit::tokenizers {
@@ -24,6 +25,9 @@ class WordCache {
 
   // Forgets all words, as before another model is used.
   void clear();
+
+  // Where words that are not here are looked for and published; null for nowhere.
+  void share(SharedWords* words) { shared_ = words; }
 
  private:
   template <bool counting>
@@ -86,8 +90,21 @@ class WordCache {
   size_t long_kept_ = 0;
   std::vector<int32_t> pool_;
   std::vector<char> texts_;
+  SharedWords* shared_ = nullptr;
   std::vector<Piece> pieces_;  // scratch
   std::vector<int32_t> ids_;   // scratch
+};
+
+// A thread's cache shares its words for as long as this lives.
+class Sharing {
+ public:
+  Sharing(WordCache& cache, SharedWords* words) : cache_(cache) { cache_.share(words); }
+  ~Sharing() { cache_.share(nullptr); }
+  Sharing(const Sharing&) = delete;
+  Sharing& operator=(const Sharing&) = delete;
+
+ private:
+  WordCache& cache_;
 };
 
 // A cache for one model after the other.

@@ -17,6 +17,9 @@ struct WordKey {
   uint64_t high = 0;  // the top byte holds the length: 0 for no word
 
   static constexpr size_t kMaxBytes = 15;
+  // In place of the upper half for longer words, whose hash is the lower one: bytes of a word of no
+  // length, which no other key has.
+  static constexpr uint64_t kLong = 1;
 
   bool operator==(const WordKey&) const = default;
   // Bits at the top are the good ones.
