@@ -16,6 +16,7 @@ class IdBuffer {
  public:
   size_t size() const { return size_; }
   void clear() { size_ = 0; }
+  void shrink(size_t size) { size_ = size; }
   std::span<const int32_t> ids() const { return {data_.get(), size_}; }
   // Gives the memory away and is empty then.
   Memory<int32_t> release() {

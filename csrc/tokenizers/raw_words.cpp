@@ -118,10 +118,16 @@ class RunningWords final : public WordSource {
   void add(std::span<const Span> words) {
     for (size_t at = 0; at < words.size(); at += kBatch) {
       const auto batch = words.subspan(at, std::min(kBatch, words.size() - at));
-      if (std::abs(total_) + kBatch * kReach < kTotal)
-        encode_words(*this, cache_, text_, batch, ids_);
-      else
+      const size_t before = ids_.size();
+      const double total = total_;
+      near_end_ = is_near_end();
+      if (!near_end_) encode_words(*this, cache_, text_, batch, ids_);
+      // Also when a long word brought the sum so far: what the cache has may be wrong behind it.
+      if (near_end_) {
+        ids_.shrink(before);
+        counted_ = before, total_ = total;
         for (const Span word : batch) add_alone(word);
+      }
       catch_up();
     }
   }
@@ -133,6 +139,7 @@ class RunningWords final : public WordSource {
     const std::string_view text = made ? *made : words_.apply_steps(word, scratch).bytes();
     const Margin margin = words_.unigram_->encode(text, total_, pieces);
     counted_ = ids_.size() + pieces.size();
+    near_end_ = near_end_ || is_near_end();
     return margin.reach < kReach && words_.unigram_->holds(margin, kTotal);
   }
 
@@ -140,6 +147,8 @@ class RunningWords final : public WordSource {
   static constexpr size_t kBatch = 32;
   // Sums of a text, below the place where sentencepiece starts again from 0, and of a word.
   static constexpr double kTotal = 99000, kReach = 400;
+
+  bool is_near_end() const { return std::abs(total_) + kBatch * kReach >= kTotal; }
 
   void add_alone(Span word) {
     pieces_.clear();
@@ -157,6 +166,7 @@ class RunningWords final : public WordSource {
   const std::string_view text_;
   IdBuffer& ids_;
   double total_ = 0;
+  bool near_end_ = false;  // words of the cache may be beyond kTotal
   size_t counted_;  // ids whose scores are in the total
   std::vector<Piece> pieces_;
 };
