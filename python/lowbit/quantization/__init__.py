@@ -11,10 +11,22 @@ from lowbit.quantization.affine import (
 from lowbit.quantization.gptq import gptq
 from lowbit.quantization.linear import linear
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
+from lowbit.quantization.observers import (
+    EntropyObserver,
+    MeanSquaredErrorObserver,
+    MinMaxObserver,
+    MovingAverageObserver,
+    PercentileObserver,
+)
 from lowbit.quantization.search import quantize_to, search_scales
 
 __all__ = [
     "AffineParams",
+    "EntropyObserver",
+    "MeanSquaredErrorObserver",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "PercentileObserver",
     "QuantizedMatrix",
     "dequantize_linear",
     "fake_quantize",
