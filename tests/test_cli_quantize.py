@@ -50,6 +50,17 @@ def test_quantize_writes_a_folder_that_is_read_again(folder, texts, capsys, here
     assert saved.nbytes == report["model"]["bytes"]
 
 
+def test_other_commands_take_the_folder_as_it_is(folder, texts, capsys, here):
+    assert main(["quantize", str(folder), "-o", "small", "--format", "int4", "--quiet"]) == 0
+    capsys.readouterr()
+    report = document(capsys, "embed", texts, "--model", "small", "-o", "vectors.npy")
+    assert report["model"]["format"] == "int4"
+    expected = Encoder.from_pretrained(here / "small").embed(reviews(80)[0])
+    np.testing.assert_array_equal(np.load("vectors.npy"), expected)
+    said = refused(capsys, "embed", texts, "--model", "small", "--format", "nf4", "-o", "v.npy")
+    assert 'stored in "int4"' in said
+
+
 @pytest.mark.parametrize("format", ["int8", "int4", "nf4"])
 def test_quantize_prints_a_table_of_layers(folder, format, capsys):
     assert main(["quantize", str(folder), "-o", "small", "--format", format, "--no-plot"]) == 0

@@ -276,14 +276,14 @@ def _add_model(parser: argparse.ArgumentParser, format: str) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
-        default=format,
-        help="of the linear layers (default: %(default)s)",
+        help=f"of the linear layers (default: {format}, or what the folder holds in few bits)",
     )
     group.add_argument(
         "--embeddings",
         choices=EMBEDDINGS,
         help="format of the word table (default: int8 for packed formats, else as --format)",
     )
+    parser.set_defaults(default_format=format)
 
 
 def _add_data(parser: argparse.ArgumentParser, required: bool) -> argparse._ArgumentGroup:
@@ -366,10 +366,3 @@ def number(low: float, high: float, open_low: bool = False) -> Callable[[str], f
         return value
 
     return convert
-
-
-def embeddings_format(args: argparse.Namespace) -> str:
-    """Format of the word table: as asked for, or one that goes with `--format`."""
-    if args.embeddings is not None:
-        return args.embeddings
-    return "int8" if args.format in PACKED else args.format

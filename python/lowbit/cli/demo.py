@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.cli.arguments import embeddings_format
 from lowbit.cli.console import Console, clip, columns
 from lowbit.cli.exit_codes import FAILED_CHECK, INTERRUPTED, OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, percent
 from lowbit.cli.outputs import finish, prepare_folder
-from lowbit.cli.task import Task, bundled_task, find_model, read_task
+from lowbit.cli.task import Task, bundled_task, find_model, formats, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
 from lowbit.models import Classifier, Encoder
 
@@ -29,9 +28,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     task = bundled_task() if args.data is None else read_task(args, share=0.2)
     name, folder = find_model(args)
     console.say(f"lowbit {machine()['lowbit']}: {machine_line()}")
-    encoder = Encoder.from_pretrained(
-        folder, format=args.format, double_quant=True, embeddings=embeddings_format(args)
-    )
+    encoder = Encoder.from_pretrained(folder, double_quant=True, **formats(args, folder))
     out = prepare_folder(args.out)
     _show_model(name, encoder, console)
     _show_tokens(encoder, task, console)
@@ -151,10 +148,9 @@ def _show_adapter(
     fresh = Classifier.from_pretrained(
         folder,
         labels=task.label_names,
-        format=args.format,
         double_quant=True,
-        embeddings=embeddings_format(args),
         adapter=adapter,
+        **formats(args, folder),
     )
     ours = model.predict_proba(task.test_texts)
     theirs = fresh.predict_proba(task.test_texts)
@@ -165,6 +161,6 @@ def _show_adapter(
         else f"other probabilities, by up to {np.abs(ours - theirs).max():.2g}: please report this"
     )
     console.say(f"  {adapter}: {megabytes(size)}, in PEFT's format")
-    console.say(f"  a fresh {args.format} model with it gives {verdict}")
+    console.say(f"  a fresh {fresh.encoder.format} model with it gives {verdict}")
     console.say(f"  ({percent(float((theirs.argmax(axis=1) == task.test_labels).mean()))} right)")
     return same

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.cli.arguments import embeddings_format
 from lowbit.cli.console import Console, table
 from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
 from lowbit.cli.outputs import check_output
-from lowbit.cli.task import find_model
+from lowbit.cli.task import find_model, formats
 from lowbit.errors import FileFormatError
 from lowbit.files import read_texts, replace_file
 from lowbit.models import Encoder
@@ -29,9 +28,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         check_output("embed", args.output, OUTPUTS)
     texts = _read(args)
     name, folder = find_model(args)
-    encoder = Encoder.from_pretrained(
-        folder, format=args.format, double_quant=True, embeddings=embeddings_format(args)
-    )
+    encoder = Encoder.from_pretrained(folder, double_quant=True, **formats(args, folder))
     watch = Stopwatch()
     with console.progress("embedding") as bar:
 
@@ -51,7 +48,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     rows = [
         ("texts", f"{len(texts)}"),
         ("vectors", f"{vectors.shape[1]} values each, {args.output}"),
-        ("model", f"{name}, {args.format}, {megabytes(encoder.nbytes)}"),
+        ("model", f"{name}, {encoder.format}, {megabytes(encoder.nbytes)}"),
         ("speed", f"{rate:.0f} texts/s"),
         ("peak memory", megabytes(peak_memory())),
         ("kernels", machine_line()),
@@ -61,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         {
             "command": "embed",
             "machine": machine(),
-            "model": {"name": name, "format": args.format, "bytes": encoder.nbytes},
+            "model": {"name": name, "format": encoder.format, "bytes": encoder.nbytes},
             "output": args.output,
             "texts": len(texts),
             "dimension": vectors.shape[1],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from lowbit.cli.arguments import embeddings_format
 from lowbit.cli.console import Console, clip
 from lowbit.cli.exit_codes import INTERRUPTED, OK
 from lowbit.cli.measurements import Stopwatch
 from lowbit.cli.outputs import finish, prepare_folder
-from lowbit.cli.task import find_model, read_task
+from lowbit.cli.task import find_model, formats, read_task
 from lowbit.cli.training import lora_config, model_summary, train, training_rows
 from lowbit.models import Classifier
 
@@ -22,12 +21,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     model = Classifier.from_pretrained(
         folder,
         labels=task.label_names,
-        format=args.format,
         double_quant=True,
-        embeddings=embeddings_format(args),
         lora=lora_config(args),
         pooling=args.pooling,
         seed=args.seed,
+        **formats(args, folder),
     )
     out = prepare_folder(args.out)
     console.heading(f"Fine-tuning {name} on {task.name}")

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.cli.arguments import PACKED
 from lowbit.files import find_bundled_model, read_labelled, split_train_test
+from lowbit.files.model_folder import open_model_folder
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 
@@ -62,6 +64,19 @@ def find_model(args: argparse.Namespace) -> tuple[str, Path]:
             raise FileNotFoundError(f"{error}, or name a model with --model FOLDER") from None
     folder = Path(args.model)
     return folder.resolve().name, folder
+
+
+def formats(args: argparse.Namespace, folder: Path) -> dict[str, str | None]:
+    """`format` and `embeddings` of `from_pretrained`, as asked for or by default.
+
+    A folder that was saved in few bits keeps what it has: None.
+    """
+    format, embeddings = args.format, args.embeddings
+    with open_model_folder(folder) as opened:
+        if not opened.is_packed:
+            format = format or args.default_format
+            embeddings = embeddings or ("int8" if format in PACKED else format)
+    return {"format": format, "embeddings": embeddings}
 
 
 def bundled_task() -> Task:
