@@ -29,6 +29,8 @@ from lowbit.files import (
     write_gguf,
     write_safetensors,
 )
+from lowbit.files.packed_tensors import packed_entries, packed_to_tensors, read_packed
+from lowbit.files.safetensors import SafetensorsFile
 
 CONFIG = {
     "model_type": "bert",
@@ -105,6 +107,19 @@ def read_bitsandbytes(folder):
             from_bitsandbytes(tensors, name)
 
 
+def write_packed(folder):
+    w = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
+    doubled = lb.quantize(w, "nf4", 16, double_quant=True)
+    tensors, metadata = packed_to_tensors({"w": doubled, "v": lb.quantize(w, "int8", None)})
+    write_safetensors(folder / "a", tensors, metadata)
+
+
+def read_packed_matrices(folder):
+    with SafetensorsFile(folder / "a") as file:
+        for entry in packed_entries(file).values():
+            read_packed(file, entry).dequantize()
+
+
 def writes(name, content):
     return lambda folder: (folder / name).write_text(content)
 
@@ -119,6 +134,7 @@ READERS = {
         "a",
         lambda folder: read_safetensors(folder / "a"),
     ),
+    "packed": (write_packed, "a", read_packed_matrices),
     "bitsandbytes": (write_bitsandbytes, "a", read_bitsandbytes),
     "gguf": (write_tensors_of_gguf, "a", read_tensors_of_gguf),
     "model config": (write_model, "config.json", read_model),

@@ -7,6 +7,8 @@ it is one permutation of bytes, so each function here is a few reshapes of whole
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from lowbit import _core
@@ -15,8 +17,19 @@ BLOCK_ROWS = 16
 BITS: dict[str, int] = {
     entry["name"]: entry["bits"] for entry in _core.formats() if entry["packed"]
 }
-ZERO_CODE = {"int8": 0, "int4": 8, "nf4": 7}
-"""The code that fills rows beyond the last and columns beyond the last: it stands for zero."""
+
+
+@functools.cache
+def zero_code(format: str) -> int:
+    """The code that fills rows beyond the last and columns beyond the last: it stands for zero.
+
+    Examples
+    --------
+    >>> [zero_code(format) for format in ("int8", "int4", "nf4")]
+    [0, 8, 7]
+    """
+    zero = _core.PackedMatrix.quantize(np.zeros((1, 1), np.float32), format, 0, False)
+    return int(zero.parts()["lines"][0]) & ((1 << BITS[format]) - 1)
 
 
 def pack_codes(format: str, codes: np.ndarray) -> np.ndarray:
@@ -30,7 +43,7 @@ def pack_codes(format: str, codes: np.ndarray) -> np.ndarray:
     rows, cols = codes.shape
     per_line = 32 // BITS[format]
     count, lines = -(-rows // BLOCK_ROWS), -(-cols // per_line)
-    padded = np.full((count * BLOCK_ROWS, lines * per_line), ZERO_CODE[format], np.uint8)
+    padded = np.full((count * BLOCK_ROWS, lines * per_line), zero_code(format), np.uint8)
     padded[:rows, :cols] = codes.view(np.uint8)
     blocks = padded.reshape(count, BLOCK_ROWS, lines, per_line).swapaxes(1, 2)
     if BITS[format] == 8:
