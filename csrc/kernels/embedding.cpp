@@ -28,9 +28,9 @@ inline F32 read_table(const TableView& t, int64_t row, int64_t column, int lanes
 }
 
 // Rows of a packed table: 16 of them are decoded, 64 columns at a time, and one is picked.
-class PackedRows {
+class PackedTable {
  public:
-  explicit PackedRows(const WeightView& w) : w_(w) {}
+  explicit PackedTable(const WeightView& w) : w_(w) {}
 
   // Columns of a row are asked for in their order.
   F32 read(int64_t row, int64_t column, int lanes) {
@@ -54,7 +54,7 @@ class PackedRows {
 
 void embed(const EmbedArgs& a) noexcept {
   const int64_t columns = a.word.cols;
-  PackedRows packed(a.word.packed);
+  PackedTable packed(a.word.packed);
   for (int64_t r = a.row_begin; r < a.row_end; ++r) {
     const float* position = a.position ? a.position.row(a.position_ids[r]) : nullptr;
     const float* type = a.type ? a.type.row(a.type_ids[r]) : nullptr;

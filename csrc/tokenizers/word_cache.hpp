@@ -26,7 +26,7 @@ class WordCache {
   // Forgets all words, as before another model is used.
   void clear();
 
-  // Where words that are not here are looked for and published; null for nowhere.
+  // Where words that are not here are looked for and published, or null.
   void share(SharedWords* words) { shared_ = words; }
 
  private:

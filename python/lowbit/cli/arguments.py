@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
-from lowbit.embeddings.table import FORMATS as EMBEDDINGS
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
@@ -134,7 +133,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--embeddings",
-        choices=EMBEDDINGS,
+        choices=FORMATS,
         help="format of the word table (default: as --format)",
     )
     parser.add_argument(
@@ -280,7 +279,7 @@ def _add_model(parser: argparse.ArgumentParser, format: str) -> None:
     )
     group.add_argument(
         "--embeddings",
-        choices=EMBEDDINGS,
+        choices=FORMATS,
         help="format of the word table (default: int8 for packed formats, else as --format)",
     )
     parser.set_defaults(default_format=format)

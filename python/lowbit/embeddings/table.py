@@ -11,7 +11,7 @@ from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_
 from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.search import search_scales
 
-FORMATS = ("fp32", "bf16", "fp16", "int8", "int4", "nf4")
+FORMATS = tuple(entry["name"] for entry in _core.formats())
 GROUP_SIZE = 64
 """Columns of a row that share a scale in four bits."""
 
