@@ -8,6 +8,34 @@
 #include "tokenizers/utf8_atoms.hpp"
 
 namespace lowbit::tokenizers {
+namespace {
+
+// Symbols of a word behind the ids of those before it.
+class SymbolStack {
+ public:
+  explicit SymbolStack(IdBuffer& ids) : ids_(ids), first_(ids.size()) {}
+  bool empty() const { return ids_.size() == first_; }
+  uint32_t back() const { return static_cast<uint32_t>(ids_.ids().back()); }
+  void push_back(uint32_t symbol) {
+    *ids_.room(1) = static_cast<int32_t>(symbol);
+    ids_.advance(1);
+  }
+  void pop_back() { ids_.shrink(ids_.size() - 1); }
+  void replace(const std::vector<int32_t>& by_symbol) {
+    const size_t count = ids_.size() - first_;
+    ids_.shrink(first_);
+    int32_t* symbols = ids_.room(count);
+    for (size_t i = 0; i < count; ++i) symbols[i] = by_symbol[static_cast<size_t>(symbols[i])];
+    ids_.advance(count);
+  }
+
+ private:
+  IdBuffer& ids_;
+  size_t first_;
+};
+
+}  // namespace
+
 void Bpe::encode(std::string_view word, std::vector<Piece>& pieces) const {
   if (word.empty()) return;
   check_length(word);
@@ -35,6 +63,35 @@ void Bpe::encode_stretch(std::string_view text, bool may_be_whole,
   split_into_atoms(text, parts);
   const size_t count = merge(parts.data(), parts.size());
   append(text, parts.data(), count, pieces);
+}
+
+void Bpe::encode_ids(std::string_view word, IdBuffer& ids) const {
+  if (word.size() <= longest_) return Model::encode_ids(word, ids);
+  check_length(word);
+  std::vector<Piece> pieces;
+  for (size_t begin = 0, end; begin < word.size(); begin = end) {
+    end = seams_.end(word, begin);
+    const std::string_view stretch = word.substr(begin, end - begin);
+    if (encode_bytes(stretch, ids)) continue;
+    pieces.clear();
+    encode_stretch(stretch, stretch.size() < word.size(), pieces);
+    for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+  }
+}
+
+// Very long words of known bytes, in no more memory than that of their ids; false for others.
+bool Bpe::encode_bytes(std::string_view text, IdBuffer& ids) const {
+  if (text.size() < kVeryLong || text.size() <= longest_ || byte_pairs_.empty()) return false;
+  if (!splits_ || !splits_->regular()) return false;
+  const auto symbol_at = [&](size_t i) { return bytes_[static_cast<uint8_t>(text[i])]; };
+  for (size_t i = 0; i < text.size(); ++i)
+    if (symbol_at(i) == kNone || ids_[symbol_at(i)] < 0) return false;
+  const LongWords* words = long_words();
+  if (!words) return false;
+  SymbolStack symbols(ids);
+  words->spell(symbol_at, text.size(), symbols);
+  symbols.replace(ids_);
+  return true;
 }
 
 void Bpe::check_length(std::string_view word) {

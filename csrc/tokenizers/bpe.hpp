@@ -53,6 +53,7 @@ class Bpe : public Model {
                                           const std::vector<float>& scores, BpeOptions options);
 
   void encode(std::string_view word, std::vector<Piece>& pieces) const override;
+  void encode_ids(std::string_view word, IdBuffer& ids) const override;
 
   // With dropout, as in the tokenizers library: candidates are passed over with its probability,
   // until a merge comes to pass; `ignore_merges` is not looked at.
@@ -100,6 +101,7 @@ class Bpe : public Model {
   uint32_t find_character(std::string_view word, size_t at, size_t length) const;
   bool split_into_known_bytes(std::string_view word, std::vector<Part>& parts) const;
   void encode_stretch(std::string_view text, bool may_be_whole, std::vector<Piece>& pieces) const;
+  bool encode_bytes(std::string_view text, IdBuffer& ids) const;
   bool encode_short(std::string_view word, std::vector<Piece>& pieces) const;
   uint32_t find_atom(std::string_view word, size_t at, size_t length, std::string& text) const;
   void split_into_atoms(std::string_view word, std::vector<Part>& parts) const;

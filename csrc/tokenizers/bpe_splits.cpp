@@ -106,43 +106,10 @@ void LongWords::insert(const Merge& merge, std::vector<uint32_t>& parent) {
   token_[node] = merge.merged;
 }
 
-uint32_t LongWords::longest(const Part* parts, size_t count) const {
-  uint32_t found = parts[0].symbol;
-  uint32_t node = node_[found];
-  if (node == 0) return found;
-  for (size_t i = 1; i < count; ++i) {
-    node = children_.find(node, parts[i].symbol);
-    if (node == Merges::kNone) break;
-    if (token_[node] != Merges::kNone) found = token_[node];
-  }
-  return found;
-}
-
 size_t LongWords::merge(Part* parts, size_t count) const {
-  if (count == 0) return 0;
   std::vector<uint32_t> tokens;
-  std::vector<bool> dead_end(count + 1);  // what is left from here on cannot be spelled
+  spell([&](size_t i) { return parts[i].symbol; }, count, tokens);
   size_t at = 0;
-  for (uint32_t next = longest(parts, count); next != Merges::kNone;) {
-    const uint32_t last = tokens.empty() ? Merges::kNone : tokens.back();
-    uint32_t token = next;
-    const auto fits = [&] {
-      return !dead_end[at + length_[token]] &&
-             (last == Merges::kNone || splits_.compatible(last, token));
-    };
-    while (token != Merges::kNone && !fits()) token = shorter_[token];
-    if (token != Merges::kNone) {
-      tokens.push_back(token);
-      at += length_[token];
-      next = at < count ? longest(parts + at, count - at) : Merges::kNone;
-    } else {
-      dead_end[at] = true;
-      tokens.pop_back();
-      at -= length_[last];
-      next = last;
-    }
-  }
-  at = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     const size_t end = at + length_[tokens[i]];
     parts[i] = {Merges::kNone, tokens[i], parts[at].begin, parts[end - 1].end};

@@ -60,9 +60,15 @@ class LongWords {
   // Merges parts in place and returns how many are left. Ranks are not used.
   size_t merge(Part* parts, size_t count) const;
 
+  // Spells the atoms symbol_at(0) to symbol_at(count - 1) with tokens, which are pushed on a stack
+  // that is empty at first.
+  template <class SymbolAt, class Stack>
+  void spell(const SymbolAt& symbol_at, size_t count, Stack& tokens) const;
+
  private:
   void insert(const Merge& merge, std::vector<uint32_t>& parent);
-  uint32_t longest(const Part* parts, size_t count) const;
+  template <class SymbolAt>
+  uint32_t longest(const SymbolAt& symbol_at, size_t begin, size_t end) const;
 
   bool usable_ = false;
   const Splits& splits_;
@@ -72,5 +78,53 @@ class LongWords {
   std::vector<uint32_t> shorter_;  // by symbol: its longest proper prefix that is a token
   std::vector<uint32_t> length_;   // by symbol, in atoms
 };
+
+template <class SymbolAt, class Stack>
+void LongWords::spell(const SymbolAt& symbol_at, size_t count, Stack& tokens) const {
+  if (count == 0) return;
+  std::vector<bool> dead_end(count + 1);  // what is left from here on cannot be spelled
+  // Long words repeat themselves, and so do pairs of neighbours.
+  uint32_t left = Merges::kNone, right = Merges::kNone;
+  bool compatible = false;
+  const auto follows = [&](uint32_t last, uint32_t token) {
+    if (last != left || token != right) {
+      left = last, right = token;
+      compatible = splits_.compatible(left, right);
+    }
+    return compatible;
+  };
+  size_t at = 0;
+  for (uint32_t next = longest(symbol_at, 0, count); next != Merges::kNone;) {
+    const uint32_t last = tokens.empty() ? Merges::kNone : tokens.back();
+    uint32_t token = next;
+    const auto fits = [&] {
+      return !dead_end[at + length_[token]] && (last == Merges::kNone || follows(last, token));
+    };
+    while (token != Merges::kNone && !fits()) token = shorter_[token];
+    if (token != Merges::kNone) {
+      tokens.push_back(token);
+      at += length_[token];
+      next = at < count ? longest(symbol_at, at, count) : Merges::kNone;
+    } else {
+      dead_end[at] = true;
+      tokens.pop_back();
+      at -= length_[last];
+      next = last;
+    }
+  }
+}
+
+template <class SymbolAt>
+uint32_t LongWords::longest(const SymbolAt& symbol_at, size_t begin, size_t end) const {
+  uint32_t found = symbol_at(begin);
+  uint32_t node = node_[found];
+  if (node == 0) return found;
+  for (size_t i = begin + 1; i < end; ++i) {
+    node = children_.find(node, symbol_at(i));
+    if (node == Merges::kNone) break;
+    if (token_[node] != Merges::kNone) found = token_[node];
+  }
+  return found;
+}
 
 }  // namespace lowbit::tokenizers

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "tokenizers/id_buffer.hpp"
 
 namespace lowbit::tokenizers {
 
@@ -31,7 +32,15 @@ class Model {
   // what the model has for it: unknown tokens, bytes, or nothing.
   virtual void encode(std::string_view word, std::vector<Piece>& pieces) const = 0;
 
-  // The same with a random spelling, a function of the word, the sampling and this seed. Models
+  // Appends the ids alone, of a word so long that it is not kept: a model may do without pieces,
+  // which take three times the memory of ids.
+  virtual void encode_ids(std::string_view word, IdBuffer& ids) const {
+    std::vector<Piece> pieces;
+    encode(word, pieces);
+    for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+  }
+
+  // As `encode`, with a random spelling, a function of the word, the sampling and this seed. Models
   // that know one spelling of a word give that.
   virtual void sample(std::string_view word, const Sampling&, uint64_t,
                       std::vector<Piece>& pieces) const {

@@ -108,6 +108,13 @@ void RawWords::encode(std::string_view word, std::vector<Piece>& pieces) const {
   for (const int32_t id : scratch.ids.ids()) pieces.push_back({id, 0, 0});
 }
 
+void RawWords::encode_ids(std::string_view word, IdBuffer& ids) const {
+  RawScratch& scratch = raw_scratch;
+  if (const std::string* made = plain(word, scratch)) return model_.encode_ids(*made, ids);
+  const Text& text = apply_steps(word, scratch);
+  encode_words(model_, scratch.cache.of(serial_), text.bytes(), text.pieces, ids);
+}
+
 // The words of a text for a model that adds scores from its beginning, so that near-ties depend on
 // the sum so far. Words whose spelling is the same behind all sums that are met are kept.
 class RunningWords final : public WordSource {

@@ -40,6 +40,7 @@ class RawWords final : public Model {
 
   // The tokens of a word of a text that no step has seen. Their places are not those in the word.
   void encode(std::string_view word, std::vector<Piece>& pieces) const override;
+  void encode_ids(std::string_view word, IdBuffer& ids) const override;
 
   // Tells caches of such words from others.
   uint64_t serial() const { return serial_; }

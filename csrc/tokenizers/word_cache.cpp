@@ -177,7 +177,7 @@ class WordLoop {
       const auto [begin, end] = words[i];
       const size_t length = end - begin;
       if (length > WordKey::kMaxBytes) [[unlikely]] {
-        const uint64_t hash = hash_bytes(text.substr(begin, length));
+        const uint64_t hash = length > kMaxLength ? 0 : hash_bytes(text.substr(begin, length));
         keys_[i] = {hash, WordKey::kLong};
         lines_[i] = lines;
         __builtin_prefetch(&cache_.slot_of(hash));
@@ -211,6 +211,8 @@ class WordLoop {
       count = 0;
       if (found)
         total += append_pooled(*entry);
+      else if (words[i].end - words[i].begin > kMaxLength)
+        total += append_once(words[i]);
       else
         total += append(keys_[i].high == WordKey::kLong ? find_long(words[i], keys_[i])
                                                         : find(words[i], keys_[i], *lines_[i]));
@@ -239,6 +241,14 @@ class WordLoop {
     return count;
   }
 
+  size_t append_once(Span word) {
+    IdBuffer counted;
+    IdBuffer& ids = counting ? counted : *ids_;
+    const size_t before = ids.size();
+    source_.spell_once(text_.substr(word.begin, word.end - word.begin), ids);
+    return ids.size() - before;
+  }
+
   // The ids of a word that is not in the cache, as another thread spelled it or in the cache's
   // scratch; says whether they are those of the word anywhere.
   bool learn(const WordKey& key, std::string_view word, std::span<const int32_t>& ids) {
@@ -254,7 +264,7 @@ class WordLoop {
     const bool lasting = source_.spell(word, cache_.pieces_);
     for (const Piece& piece : cache_.pieces_) cache_.ids_.push_back(piece.id);
     ids = cache_.ids_;
-    if (lasting && shared && word.size() <= kMaxLength) shared->publish(key, word, ids);
+    if (lasting && shared) shared->publish(key, word, ids);
     return lasting;
   }
 
@@ -282,7 +292,7 @@ class WordLoop {
         return std::span<const int32_t>(cache_.pool_).subspan(entry->ids, entry->count);
     }
     std::span<const int32_t> ids;
-    if (learn(key, word, ids) && word.size() <= kMaxLength) cache_.keep_long(word, hash, ids);
+    if (learn(key, word, ids)) cache_.keep_long(word, hash, ids);
     return ids;
   }
 
@@ -303,12 +313,19 @@ class ModelSource final : public WordSource {
     model_.encode(word, pieces);
     return true;
   }
+  void spell_once(std::string_view word, IdBuffer& ids) override { model_.encode_ids(word, ids); }
 
  private:
   const Model& model_;
 };
 
 }  // namespace
+
+void WordSource::spell_once(std::string_view word, IdBuffer& ids) {
+  std::vector<Piece> pieces;
+  spell(word, pieces);
+  for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+}
 
 void encode_words(WordSource& source, WordCache& cache, std::string_view text,
                   std::span<const Span> words, IdBuffer& ids) {

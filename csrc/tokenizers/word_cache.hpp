@@ -127,6 +127,8 @@ class WordSource {
   virtual ~WordSource() = default;
   // False when the word may be spelled in another way elsewhere.
   virtual bool spell(std::string_view word, std::vector<Piece>& pieces) = 0;
+  // Appends the ids of a word that is too long to be kept.
+  virtual void spell_once(std::string_view word, IdBuffer& ids);
 };
 void encode_words(WordSource& source, WordCache& cache, std::string_view text,
                   std::span<const Span> words, IdBuffer& ids);
