@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,12 +140,32 @@ def bench_runs(path: Path, threads: int, english: list[str]) -> None:
     process.print_table(["10 MB, lowbit alone", "MB/s"], lines)
 
 
+def bench_sizes(path: Path, corpus: Path, names: list[str]) -> None:
+    """File, memory and pickle of a tokenizer, each library in a process of its own."""
+    program = Path(__file__).with_name("tokenizer_size.py")
+    columns = {
+        "load_ms": "load, ms",
+        "loaded_mb": "memory, MB",
+        "used_mb": f"after {corpus.stat().st_size / 1e6:.1f} MB of text",
+        "pickle_mb": "pickle, MB",
+        "unpickle_ms": "unpickle, ms",
+    }
+    lines = []
+    for name in names:
+        arguments = [name, str(path), str(corpus)]
+        figures = process.Subject(name, sys.executable, program, arguments).run([], 1)
+        lines.append([name, *(str(figures.get(key, "none")) for key in columns)])
+    label = f"file {path.stat().st_size / 1e6:.2f} MB"
+    process.print_table([label, *columns.values()], lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--sizes", action="store_true", help="memory and pickles too")
     parser.add_argument("--runs", action="store_true", help="10 MB of one letter and the like too")
     options = parser.parse_args()
     folder = os.environ.get("LOWBIT_SHARED_DATA")
@@ -163,6 +184,9 @@ def main() -> None:
             if corpus == options.corpora[0]:
                 print()
                 bench_short(subjects, text)
+                if options.sizes:
+                    print()
+                    bench_sizes(path, Path(folder) / f"corpora/{corpus}.txt", list(subjects))
                 if options.runs:
                     print()
                     bench_runs(path, options.threads, texts)
