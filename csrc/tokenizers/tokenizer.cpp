@@ -1,13 +1,13 @@
 #include "tokenizers/tokenizer.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
 #include "ops/dispatch.hpp"
 #include "tokenizers/batch_parts.hpp"
+#include "tokenizers/part_ranges.hpp"
 #include "tokenizers/training/word_counts.hpp"
 #include "tokenizers/unicode.hpp"
 #include "tokenizers/word_cache.hpp"
@@ -278,9 +278,9 @@ void share_out(const std::vector<std::string_view>& texts, int max_threads, Prep
   const int64_t parts = (count + grain - 1) / grain;
   const int64_t threads = std::min<int64_t>({max_threads, get_num_threads(), parts});
   prepare(static_cast<size_t>(threads), static_cast<size_t>(parts), static_cast<size_t>(bytes));
-  std::atomic<int64_t> next{0};
+  PartRanges ranges(threads, parts);
   parallel_for(threads, 1, [&](int64_t thread, int64_t) {
-    for (int64_t part; (part = next.fetch_add(1)) < parts;)
+    for (int64_t part; (part = ranges.next(thread)) != PartRanges::kNone;)
       body(static_cast<size_t>(thread), static_cast<size_t>(part), part * grain,
            std::min(count, (part + 1) * grain));
   });
