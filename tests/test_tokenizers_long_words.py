@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import lowbit as lb
+from lowbit.reference import tokenizers_unigram as reference
+from lowbit.tokenizers.spec import TokenizerSpec, Unigram
+from test_raw_words import check, near_ties
 
 FIRST = 0x10000  # code points that stand for tokens below
 
@@ -83,3 +86,48 @@ def test_a_token_may_be_as_long_as_a_long_word(tmp_path):
     batch = tokenizer.encode_batch(["a" * count for count in counts])
     assert batch.ids.tolist() == [15, 15, 0, 15, 15, 15, 15, 15, 14, 1, 0]
     assert batch.indptr.tolist() == [0, 1, 3, 11]
+
+
+def unigram(letters: str, seed: int, sentencepiece: bool, byte_fallback: bool):
+    """A model of random tokens, and the same for the reference."""
+    rng = random.Random(seed)
+    tokens = ["<unk>", *(f"<0x{i:02X}>" for i in range(256)), *letters]
+    words = {"".join(rng.choices(letters, k=rng.choice([2, 3, 5, 9]))) for _ in range(60)}
+    tokens += sorted(words - set(tokens))
+    scores = [-4.0 * len(token) + rng.random() for token in tokens]
+    types = None
+    if sentencepiece:
+        types = [2] + [6] * 256 + [1] * (len(tokens) - 257)
+        scores = [float(np.float32(score)) for score in scores]
+    pieces = [[token, score] for token, score in zip(tokens, scores, strict=True)]
+    model = Unigram(pieces, 0, byte_fallback=byte_fallback, types=types or ())
+    vocabulary = reference.Vocabulary(tokens, scores, 0, byte_fallback, types)
+    return lb.Tokenizer(TokenizerSpec(model)), vocabulary
+
+
+@pytest.mark.parametrize("sentencepiece", [False, True])
+@pytest.mark.parametrize("byte_fallback", [False, True])
+@pytest.mark.parametrize("letters", ["a", "ab", "abcde"])
+def test_ids_of_long_words_by_unigram(letters, sentencepiece, byte_fallback):
+    """Through a table shorter than the word, where the best ways meet and where they do not."""
+    tokenizer, vocabulary = unigram(letters, len(letters), sentencepiece, byte_fallback)
+    rng = random.Random(7)
+    for length in [1025, 3000, 9000]:
+        unknown = "".join(rng.choices([*letters, "é"], [9] * len(letters) + [1], k=length))
+        known = "".join(rng.choices(letters, k=length))
+        for word in [
+            known,
+            unknown,
+            known + "é" * 5000 + known,
+            letters * (length // len(letters)),
+        ]:
+            ids = tokenizer.encode_batch([word]).ids
+            assert ids.tolist() == reference.encode(word, vocabulary)
+            np.testing.assert_array_equal(ids, tokenizer.encode(word).ids)
+
+
+def test_long_words_among_others():
+    """The running sum goes through them."""
+    rng = random.Random(5)
+    words = ["".join(rng.choices("lowerx", k=rng.choice([4, 9, 1025, 5000]))) for _ in range(60)]
+    check(near_ties(), [" ".join(rng.choices(words, k=40)) for _ in range(8)])

@@ -75,7 +75,7 @@ void Bpe::encode_ids(std::string_view word, IdBuffer& ids) const {
     if (encode_bytes(stretch, ids)) continue;
     pieces.clear();
     encode_stretch(stretch, stretch.size() < word.size(), pieces);
-    for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+    append_ids(pieces, ids);
   }
 }
 

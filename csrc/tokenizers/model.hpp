@@ -16,6 +16,12 @@ struct Piece {
   int32_t begin, end;
 };
 
+inline void append_ids(const std::vector<Piece>& pieces, IdBuffer& ids) {
+  int32_t* out = ids.room(pieces.size());
+  for (const Piece& piece : pieces) *out++ = piece.id;
+  ids.advance(pieces.size());
+}
+
 struct Spelling {
   std::vector<Piece> pieces;
   double score = 0;
@@ -37,7 +43,7 @@ class Model {
   virtual void encode_ids(std::string_view word, IdBuffer& ids) const {
     std::vector<Piece> pieces;
     encode(word, pieces);
-    for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+    append_ids(pieces, ids);
   }
 
   // As `encode`, with a random spelling, a function of the word, the sampling and this seed. Models

@@ -150,6 +150,16 @@ class RunningWords final : public WordSource {
     return margin.reach < kReach && words_.unigram_->holds(margin, kTotal);
   }
 
+  void spell_once(std::string_view word, IdBuffer& ids) override {
+    catch_up();
+    RawScratch& scratch = raw_scratch;
+    const std::string* made = words_.plain(word, scratch);
+    const std::string_view text = made ? *made : words_.apply_steps(word, scratch).bytes();
+    total_ = words_.unigram_->encode_ids(text, total_, ids);
+    counted_ = ids_.size();
+    near_end_ = near_end_ || is_near_end();
+  }
+
  private:
   static constexpr size_t kBatch = 32;
   // Sums of a text, below the place where sentencepiece starts again from 0, and of a word.
@@ -160,7 +170,7 @@ class RunningWords final : public WordSource {
   void add_alone(Span word) {
     pieces_.clear();
     spell(text_.substr(word.begin, word.end - word.begin), pieces_);
-    for (const Piece& piece : pieces_) ids_.append(&piece.id, 1);
+    append_ids(pieces_, ids_);
   }
 
   void catch_up() {

@@ -107,8 +107,15 @@ void Unigram::encode(std::string_view word, std::vector<Piece>& pieces) const {
   total_behind(word, 0, pieces);
 }
 
-double Unigram::total_behind(std::string_view word, double total,
-                             std::vector<Piece>& pieces) const {
+double Unigram::encode_ids(std::string_view word, double total, IdBuffer& ids) const {
+  std::vector<Piece> pieces;
+  const double sum = total_behind(word, total, pieces, &ids);
+  append_ids(pieces, ids);
+  return sum;
+}
+
+double Unigram::total_behind(std::string_view word, double total, std::vector<Piece>& pieces,
+                             IdBuffer* ids) const {
   check(word.size() <= INT32_MAX, "Unigram: a word has ", word.size(), " bytes; at most ",
         INT32_MAX, " are possible");
   const size_t first = pieces.size();
@@ -118,8 +125,8 @@ double Unigram::total_behind(std::string_view word, double total,
     return static_cast<double>(sum);
   };
   if (sentencepiece())
-    return run(UnigramSearch<float, false>(*this, word, pieces), static_cast<float>(total));
-  return run(UnigramSearch<double, false>(*this, word, pieces), total);
+    return run(UnigramSearch<float, false>(*this, word, pieces, ids), static_cast<float>(total));
+  return run(UnigramSearch<double, false>(*this, word, pieces, ids), total);
 }
 
 Margin Unigram::encode(std::string_view word, double& total, std::vector<Piece>& pieces) const {

@@ -48,10 +48,14 @@ class Unigram : public Model {
 
   // As the only word of a text. Words have less than 2 GB.
   void encode(std::string_view word, std::vector<Piece>& pieces) const override;
+  void encode_ids(std::string_view word, IdBuffer& ids) const override { encode_ids(word, 0, ids); }
 
   // As the next word of a text whose words so far add up to `total` (0 at its start), which is
   // advanced. The words have to be cut where no token reaches across, see `cut`.
   Margin encode(std::string_view word, double& total, std::vector<Piece>& pieces) const;
+
+  // The same for the ids of a long word, without a margin; returns the sum behind it.
+  double encode_ids(std::string_view word, double total, IdBuffer& ids) const;
 
   // Whether a spelling with this margin is also the word's spelling behind `total`; if so, the new
   // total is what `advance` makes of its ids.
@@ -78,7 +82,8 @@ class Unigram : public Model {
 
   void find_cut(const std::vector<DoubleArray::Entry>& entries);
   void find_bytes(const StringTable& tokens);
-  double total_behind(std::string_view word, double total, std::vector<Piece>& pieces) const;
+  double total_behind(std::string_view word, double total, std::vector<Piece>& pieces,
+                      IdBuffer* ids = nullptr) const;
 
   // From pieces[first] on: joins neighbouring unknown pieces, or puts bytes in their place.
   void resolve_unknown(std::string_view word, size_t first, std::vector<Piece>& pieces) const;

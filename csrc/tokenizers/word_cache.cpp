@@ -324,7 +324,7 @@ class ModelSource final : public WordSource {
 void WordSource::spell_once(std::string_view word, IdBuffer& ids) {
   std::vector<Piece> pieces;
   spell(word, pieces);
-  for (const Piece& piece : pieces) ids.append(&piece.id, 1);
+  append_ids(pieces, ids);
 }
 
 void encode_words(WordSource& source, WordCache& cache, std::string_view text,

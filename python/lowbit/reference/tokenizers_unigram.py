@@ -78,6 +78,7 @@ def viterbi(
     [('ab', 3), ('x', 0), ('a', 1)]
     """
     known, unknown = vocabulary.spellable(), vocabulary.unknown_score()
+    longest = max(map(len, known), default=0)
     best: list[tuple[np.floating, int, int] | None] = [None] * (len(word) + 1)
     best[0] = vocabulary.real(total), 0, -1
     for begin in range(len(word)):
@@ -87,7 +88,7 @@ def viterbi(
             best[begin:], here = later, np.float32(0)
         candidates = [
             (end, *known[word[begin:end]])
-            for end in range(begin + 1, len(word) + 1)
+            for end in range(begin + 1, min(begin + longest, len(word)) + 1)
             if word[begin:end] in known
         ]
         if word[begin] not in known:
