@@ -141,10 +141,7 @@ class RunningWords final : public WordSource {
 
   bool spell(std::string_view word, std::vector<Piece>& pieces) override {
     catch_up();
-    RawScratch& scratch = raw_scratch;
-    const std::string* made = words_.plain(word, scratch);
-    const std::string_view text = made ? *made : words_.apply_steps(word, scratch).bytes();
-    const Margin margin = words_.unigram_->encode(text, total_, pieces);
+    const Margin margin = words_.unigram_->encode(text_of(word), total_, pieces);
     counted_ = ids_.size() + pieces.size();
     near_end_ = near_end_ || is_near_end();
     return margin.reach < kReach && words_.unigram_->holds(margin, kTotal);
@@ -152,10 +149,7 @@ class RunningWords final : public WordSource {
 
   void spell_once(std::string_view word, IdBuffer& ids) override {
     catch_up();
-    RawScratch& scratch = raw_scratch;
-    const std::string* made = words_.plain(word, scratch);
-    const std::string_view text = made ? *made : words_.apply_steps(word, scratch).bytes();
-    total_ = words_.unigram_->encode_ids(text, total_, ids);
+    total_ = words_.unigram_->encode_ids(text_of(word), total_, ids);
     counted_ = ids_.size();
     near_end_ = near_end_ || is_near_end();
   }
@@ -164,6 +158,11 @@ class RunningWords final : public WordSource {
   static constexpr size_t kBatch = 32;
   // Sums of a text, below the place where sentencepiece starts again from 0, and of a word.
   static constexpr double kTotal = 99000, kReach = 400;
+
+  std::string_view text_of(std::string_view word) const {
+    const std::string* made = words_.plain(word, raw_scratch);
+    return made ? *made : words_.apply_steps(word, raw_scratch).bytes();
+  }
 
   bool is_near_end() const { return std::abs(total_) + kBatch * kReach >= kTotal; }
 
