@@ -1,4 +1,4 @@
-"""Encoders rounded by GPTQ for the inputs that texts make."""
+"""Encoders rounded for the inputs that texts make: by GPTQ, and by every other method."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lowbit.models import Encoder
+from lowbit.quantization import METHODS, Method, QuantizedMatrix
 from tiny_model import reviews, write_tiny_model
 
 
@@ -31,6 +32,61 @@ def test_calibrated_encoders_stay_nearer_on_texts_that_they_have_not_seen(
     plain = drift(folder, others, **options)
     calibrated = drift(folder, others, calibrate=texts, **options)
     assert calibrated < 0.6 * plain
+
+
+@pytest.mark.parametrize("name", ["search", "hqq"])
+@pytest.mark.parametrize("format", ["int4", "nf4"])
+def test_methods_without_texts_change_every_weight_for_the_better(folder, format, name):
+    options = {"format": format, "group_size": 16}
+    nearest = Encoder.from_pretrained(folder, **options).linears()
+    others = Encoder.from_pretrained(folder, **options, method=name).linears()
+    exact = Encoder.from_pretrained(folder).linears()
+    for layer, linear in exact.items():
+        lost = [
+            np.abs(QuantizedMatrix(of[layer].weight).dequantize() - linear.weight)
+            for of in (others, nearest)
+        ]
+        power = {"search": 2, "hqq": 0.7}[name]
+        assert np.sum(lost[0] ** power) < np.sum(lost[1] ** power)
+
+
+@pytest.mark.parametrize("name", [*METHODS, "awq and gptq"])
+@pytest.mark.parametrize("format", ["int4", "nf4"])
+def test_corrected_biases_keep_vectors_nearer(folder, format, name):
+    both = Method(METHODS["gptq"].rounding, METHODS["awq"].scaling)
+    texts, others = reviews(300, seed=1)[0], reviews(60, seed=2)[0]
+    options = {"format": format, "calibrate": texts, "method": METHODS.get(name, both)}
+    plain = drift(folder, others, **options)
+    corrected = drift(folder, others, **options, bias_correction=True)
+    assert corrected < 0.8 * plain
+    assert corrected < 0.3 * drift(folder, others, format=format)
+
+
+def test_gptq_is_what_texts_alone_ask_for(folder):
+    texts = reviews(50)[0]
+    one, two = (
+        Encoder.from_pretrained(folder, format="int4", calibrate=texts, **options).embed(texts)
+        for options in ({}, {"method": "gptq"})
+    )
+    np.testing.assert_array_equal(one, two)
+    plain, nearest = (
+        Encoder.from_pretrained(folder, format="int4", **options).embed(texts)
+        for options in ({}, {"method": "nearest"})
+    )
+    np.testing.assert_array_equal(plain, nearest)
+
+
+def test_methods_that_do_not_fit_are_refused(folder):
+    for options, message in (
+        ({"method": "gptq"}, "method='gptq' needs inputs of the layers; pass calibrate"),
+        ({"method": "awq"}, "method='awq' needs inputs"),
+        ({"bias_correction": True}, "bias_correction needs inputs"),
+        ({"method": "best"}, "from_pretrained: method='best' is not known; use \"nearest\""),
+        ({"method": "hqq", "format": "bf16"}, "method is for packed formats"),
+        ({"method": "hqq", "format": None}, "method is for packed formats"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Encoder.from_pretrained(folder, **({"format": "int4"} | options))
 
 
 def test_reports_name_every_linear_and_what_rounding_cost(folder):

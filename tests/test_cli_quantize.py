@@ -50,6 +50,29 @@ def test_quantize_writes_a_folder_that_is_read_again(folder, texts, capsys, here
     assert saved.nbytes == report["model"]["bytes"]
 
 
+def test_quantize_takes_a_method_and_corrects_biases(folder, texts, capsys, here):
+    report = document(
+        capsys, "quantize", folder, "-o", "small", "--group-size", "16", "--format", "int4",
+        "--calibrate", texts, "--method", "awq", "--bias-correction", "--check", texts,
+    )  # fmt: skip
+    assert report["method"] == "awq" and report["bias_correction"] is True
+    for layer in report[
+        "layers"
+    ]:  # of the weight as the layer uses it, whatever its columns' scale
+        assert 0 < layer["error"] < 0.2
+    saved = Encoder.from_pretrained(here / "small")
+    assert all(
+        (linear.input_scale is None) == (name == "pooler.dense")
+        for name, linear in saved.linears().items()
+    )
+    sample = reviews(80)[0]
+    cosines = (saved.embed(sample) * Encoder.from_pretrained(folder).embed(sample)).sum(axis=1)
+    assert report["drift"]["mean"] == pytest.approx(cosines.mean(), abs=1e-6)
+    words = ["quantize", folder, "-o", "other", "--format", "nf4", "--method"]
+    assert main([*map(str, words), "hqq", "--no-plot"]) == 0
+    assert "rounding" in (out := capsys.readouterr().out) and "hqq" in out
+
+
 def test_other_commands_take_the_folder_as_it_is(folder, texts, capsys, here):
     assert main(["quantize", str(folder), "-o", "small", "--format", "int4", "--quiet"]) == 0
     capsys.readouterr()
@@ -72,6 +95,9 @@ def test_quantize_prints_a_table_of_layers(folder, format, capsys):
 def test_quantize_refuses_before_it_works(folder, texts, capsys, here):
     (here / "there").mkdir()
     assert "exists; choose a new folder" in refused(capsys, "quantize", folder, "-o", "there")
+    for options in (["--method", "gptq"], ["--method", "awq"], ["--bias-correction"]):
+        said = refused(capsys, "quantize", folder, "-o", "new", *options)
+        assert "needs inputs of the layers; pass calibrate" in said
     assert "no.txt" in refused(capsys, "quantize", folder, "-o", "new", "--calibrate", "no.txt")
     assert "does not exist" in refused(capsys, "quantize", "nowhere", "-o", "new")
     assert "48" in refused(capsys, "quantize", folder, "-o", "new", "--group-size", 48)

@@ -49,6 +49,8 @@ def write_model(folder):
         name: np.ones(shape, np.float32)
         for name, shape in expected_tensors(EncoderConfig.from_dict(CONFIG)).items()
     }
+    for layer in ("attention.self.query", "output.dense"):
+        tensors[f"encoder.layer.0.{layer}.input_scale"] = np.ones(4, np.float32)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "vocab.txt").write_text("[PAD]\n")
     write_safetensors(folder / "model.safetensors", tensors)
@@ -63,6 +65,7 @@ def read_model(folder):
     with open_model_folder(folder) as model:
         for name in model.tensors:
             model.read(name)
+            model.read_input_scale(name.removesuffix(".input_scale"))
 
 
 def write_adapter(folder):

@@ -12,6 +12,8 @@ from lowbit.cli.console import one_line
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
+# As lowbit.quantization.METHODS, which takes a while to import; a test compares them.
+METHODS = ["nearest", "search", "hqq", "gptq", "awq", "smoothquant"]
 TRAINED = ["bpe", "wordpiece", "unigram", "word", "character"]
 
 
@@ -136,11 +138,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         choices=FORMATS,
         help="format of the word table (default: as --format)",
     )
-    parser.add_argument(
-        "--calibrate",
-        metavar="FILE",
-        help="texts like those to come, one a line or a table: GPTQ rounds weights for them",
-    )
+    _add_rounding(parser)
     parser.add_argument(
         "--check",
         metavar="FILE",
@@ -155,6 +153,25 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         help="of each file to use, spread over it (default: %(default)s)",
     )
     parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+
+
+def _add_rounding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--calibrate",
+        metavar="FILE",
+        help="texts like those to come, one a line or a table: weights are rounded for them",
+    )
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        help="how weights are rounded; gptq, awq and smoothquant need --calibrate (default: gptq "
+        "with it, else nearest)",
+    )
+    parser.add_argument(
+        "--bias-correction",
+        action="store_true",
+        help="let biases give back what rounding adds to mean outputs; needs --calibrate",
+    )
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:

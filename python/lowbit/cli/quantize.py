@@ -39,6 +39,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "embeddings": encoder.word_embeddings.format,
         "bytes_fp32": encoder.nbytes_fp32,
         "calibration_texts": len(texts or []),
+        "method": args.method or ("gptq" if texts else "nearest"),
+        "bias_correction": args.bias_correction,
         "layers": layers,
         "output": args.output,
         "seconds": watch.seconds,
@@ -73,6 +75,8 @@ def _round(
             embeddings=args.embeddings or args.format,
             calibrate=texts,
             progress=bar.update,
+            method=args.method,
+            bias_correction=args.bias_correction,
         )
 
 
@@ -80,8 +84,9 @@ def _layers(encoder: Encoder, folder: Path) -> list[dict[str, Any]]:
     """What rounding cost, layer by layer; one original weight is in memory at a time."""
     of_outputs = {report.name: report.output_error for report in encoder.reports}
     words = encoder.word_embeddings
-    stored: dict[str, Any] = {"embeddings.word_embeddings": words} | {
-        name: QuantizedMatrix(linear.weight) for name, linear in encoder.linears().items()
+    stored: dict[str, Any] = {"embeddings.word_embeddings": (words, None)} | {
+        name: (QuantizedMatrix(linear.weight), linear.input_scale)
+        for name, linear in encoder.linears().items()
     }
     with open_model_folder(folder) as opened:
         return [
@@ -90,14 +95,16 @@ def _layers(encoder: Encoder, folder: Path) -> list[dict[str, Any]]:
                 "shape": list(weight.shape),
                 "format": weight.format,
                 "bytes": weight.nbytes,
-                "error": _relative_error(weight, opened.read(f"{name}.weight")),
+                "error": _relative_error(weight, opened.read(f"{name}.weight"), scale),
                 "output_error": of_outputs.get(name),
             }
-            for name, weight in stored.items()
+            for name, (weight, scale) in stored.items()
         ]
 
 
-def _relative_error(weight: Embedding | QuantizedMatrix, exact: np.ndarray) -> float:
+def _relative_error(
+    weight: Embedding | QuantizedMatrix, exact: np.ndarray, scale: np.ndarray | None
+) -> float:
     """Norm of the change as a part of the whole; tables are read some rows at a time."""
     if isinstance(weight, QuantizedMatrix):
         weight = Embedding.from_packed(weight)
@@ -105,6 +112,8 @@ def _relative_error(weight: Embedding | QuantizedMatrix, exact: np.ndarray) -> f
     for first in range(0, len(exact), 4096):
         rows = exact[first : first + 4096]
         read = weight(np.arange(first, first + len(rows)))
+        if scale is not None:
+            read = read * scale
         change += float(np.sum((read - rows) ** 2, dtype=np.float64))
     return float(np.sqrt(change)) / max(float(np.linalg.norm(exact)), 1e-30)
 
@@ -113,6 +122,15 @@ def _drift(encoder: Encoder, folder: Path, texts: list[str]) -> dict[str, float]
     """Cosines between the vectors of texts and those that the original model gives them."""
     cosines = np.sum(encoder.embed(texts) * Encoder.from_pretrained(folder).embed(texts), axis=1)
     return {"texts": len(texts), "mean": float(cosines.mean()), "lowest": float(cosines.min())}
+
+
+def _method_line(report: dict[str, Any]) -> str:
+    texts = report["calibration_texts"]
+    return (
+        report["method"]
+        + (f", for the inputs that {texts} texts make" if texts else "")
+        + (", biases corrected" if report["bias_correction"] else "")
+    )
 
 
 def _show(report: dict[str, Any], target: Path, args: argparse.Namespace, console: Console) -> None:
@@ -132,6 +150,7 @@ def _show(report: dict[str, Any], target: Path, args: argparse.Namespace, consol
     rows = [
         ("model", f"{report['model']['name']}, {report['model']['format']}"),
         ("size", f"{megabytes(report['model']['bytes'])} of {megabytes(report['bytes_fp32'])}"),
+        ("rounding", _method_line(report)),
         ("folder", str(target)),
     ]
     if "drift" in report:

@@ -27,6 +27,9 @@ from lowbit.quantization.matrix import QuantizedMatrix
 
 MAX_SHARDS = 1000
 PREFIXES = ("", "bert.")
+INPUT_SCALE = "input_scale"
+"""Of a linear layer: inputs are multiplied by it, column by column, and the weight is that of such
+inputs. `Encoder.save` writes it where columns were scaled before rounding."""
 
 
 class StoredTensor(NamedTuple):
@@ -122,6 +125,24 @@ class ModelFolder:
         if stored.packed is not None:
             return read_packed(stored.file, stored.packed)
         return self.read(name)
+
+    def read_input_scale(self, name: str) -> np.ndarray | None:
+        """Scales of the inputs of the linear layer `name`, float32 [in], where it has some.
+
+        Raises
+        ------
+        FileFormatError
+            If one is not above 0, or not finite.
+        """
+        stored = self.tensors.get(f"{name}.{INPUT_SCALE}")
+        if stored is None:
+            return None
+        scale = self.read(f"{name}.{INPUT_SCALE}")
+        if not (scale > 0).all():
+            raise FileFormatError(
+                f"{stored.file.path}: tensor {shorten(stored.name)} must be above 0"
+            )
+        return scale
 
     @property
     def is_packed(self) -> bool:
@@ -276,6 +297,7 @@ def _match_tensors(
     ):
         if name in named:
             shapes[name] = shape
+    shapes |= _input_scale_shapes(shapes, named)
     for name, shape in shapes.items():
         _check_tensor(path, name, shape, named.get(name))
     # A layer that the configuration does not know means that the configuration lies.
@@ -289,6 +311,18 @@ def _match_tensors(
     shapes |= _classifier_shapes(path, config, named)
     unused = sorted(tensor.name for name, tensor in named.items() if name not in shapes)
     return {name: named[name] for name in shapes}, tuple(unused)
+
+
+def _input_scale_shapes(
+    shapes: dict[str, tuple[int, ...]], named: dict[str, StoredTensor]
+) -> dict[str, tuple[int, ...]]:
+    """The scales of inputs that the file has for linear layers, one for each of their columns."""
+    found = {}
+    for name, shape in shapes.items():
+        scale = f"{name.removesuffix('.weight')}.{INPUT_SCALE}"
+        if len(shape) == 2 and name.startswith("encoder.") and scale in named:
+            found[scale] = shape[1:]
+    return found
 
 
 def _stored_in(file: SafetensorsFile) -> Iterator[StoredTensor]:

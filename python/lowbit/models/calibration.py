@@ -2,8 +2,8 @@
 
 Layer after layer, from the first: the hidden states of the texts, computed with the layers that are
 already rounded, go into the layer; each of its linears sees what its inputs are, and is rounded by
-GPTQ for these inputs. So a layer makes up for some of what the layers before it lost, and only one
-layer is ever in float32.
+the method asked for, such as GPTQ, for these inputs. So a layer makes up for some of what the
+layers before it lost, and only one layer is ever in float32.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from lowbit.models.batching import TokenBatch
 from lowbit.models.layers import Linear, TransformerLayer
-from lowbit.quantization import QuantizedMatrix, gptq
+from lowbit.quantization import InputStatistics, Method, PackedFormat, bias_shift
+from lowbit.quantization.methods import METHODS, Rounded, round_together
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +32,8 @@ class LinearReport:
     error
         Euclidean norm of the change of the weight, as a part of the weight's.
     output_error
-        The same for the outputs, bias aside, over the calibration inputs.
+        The same for the outputs, bias aside, over the calibration inputs; where the bias was
+        corrected, without their mean change.
     """
 
     name: str
@@ -51,8 +53,12 @@ class Calibration:
         The calibration texts.
     hidden
         What goes into the first layer, float32 [tokens, hidden_size] for each batch.
-    format, group_size, double_quant
-        As in `lowbit.quantize`.
+    store
+        How weights are stored.
+    method
+        How they are rounded.
+    bias_correction
+        Whether biases give back what rounding adds to the mean of the outputs.
 
     Attributes
     ----------
@@ -64,13 +70,15 @@ class Calibration:
         self,
         batches: Sequence[TokenBatch],
         hidden: list[np.ndarray],
-        format: str,
-        group_size: int | None = 64,
-        double_quant: bool = False,
+        store: PackedFormat,
+        method: Method = METHODS["gptq"],
+        bias_correction: bool = False,
     ) -> None:
         self._batches = batches
         self._hidden = hidden
-        self._store = (format, group_size, double_quant)
+        self._store = store
+        self._method = method
+        self._bias_correction = bias_correction
         self.reports: list[LinearReport] = []
 
     def round_layer(self, layer: TransformerLayer) -> None:
@@ -82,50 +90,53 @@ class Calibration:
             (layer.output,),
         )
         for stage in stages:
-            moments = self._second_moments(layer, stage[0])
-            for linear in stage:
-                self._round(linear, moments)
+            self._round(stage, self._inputs(layer, stage[0]))
         self._hidden = self._pass(layer)
 
     def _pass(self, layer: TransformerLayer) -> list[np.ndarray]:
         states = zip(self._hidden, self._batches, strict=True)
         return [layer(x, batch.indptr) for x, batch in states]
 
-    def _second_moments(self, layer: TransformerLayer, linear: Linear) -> np.ndarray:
-        """Sum of x x^T over the inputs of one of the layer's linears, [K, K]."""
-        moments = np.zeros((linear.shape[1],) * 2)
-
-        def observe(x: np.ndarray) -> None:
-            moments[...] += x.T @ x
-
-        linear.observe = observe
+    def _inputs(self, layer: TransformerLayer, linear: Linear) -> InputStatistics:
+        """Of one of the layer's linears, over all texts."""
+        inputs = InputStatistics(linear.shape[1])
+        linear.observe = inputs.observe
         try:
             self._pass(layer)
         finally:
             linear.observe = None
-        return moments
+        return inputs
 
-    def _round(self, linear: Linear, moments: np.ndarray) -> None:
-        exact = linear.weight
-        rounded = gptq(exact, moments, *self._store)
-        linear.weight = rounded._packed
-        self.reports.append(_report(linear.name, exact, rounded, moments))
+    def _round(self, stage: Sequence[Linear], inputs: InputStatistics) -> None:
+        """Round linears that have one input."""
+        weights = [linear.weight for linear in stage]
+        rounded = round_together(weights, self._method, self._store, inputs, self._bias_correction)
+        moments = inputs.hessian(self._bias_correction)
+        for index, linear in enumerate(stage):
+            values = rounded.values(index)
+            self.reports.append(_report(linear, values, rounded, index, moments))
+            if self._bias_correction:
+                linear.bias = linear.bias - bias_shift(linear.weight, values, inputs.mean)
+            linear.weight = rounded.matrices[index]._packed
+            if rounded.scales is not None:
+                linear.input_scale = 1 / rounded.scales
 
 
 def _report(
-    name: str, exact: np.ndarray, rounded: QuantizedMatrix, moments: np.ndarray
+    linear: Linear, values: np.ndarray, rounded: Rounded, index: int, moments: np.ndarray
 ) -> LinearReport:
-    change = rounded.dequantize() - exact
+    exact, matrix = linear.weight, rounded.matrices[index]
+    change = values - exact
 
     def norm(w: np.ndarray) -> float:
         """Of the outputs: the square is the sum of w moments w^T over the diagonal."""
         return float(np.sqrt(np.sum((w @ moments) * w)))
 
     return LinearReport(
-        name,
-        rounded.shape,
-        rounded.format,
-        rounded.nbytes,
+        linear.name,
+        matrix.shape,
+        matrix.format,
+        matrix.nbytes,
         float(np.linalg.norm(change) / max(float(np.linalg.norm(exact)), 1e-30)),
         norm(change) / max(norm(exact), 1e-30),
     )

@@ -351,7 +351,10 @@ class Classifier:
             if isinstance(weight, _core.PackedMatrix):
                 weight = QuantizedMatrix(weight)
             base = _core.dequantize(linear.weight)
-            merged, reports[name] = merge_delta(weight, base, linear.adapter.delta())
+            delta = linear.adapter.delta()
+            if linear.input_scale is not None:
+                delta /= linear.input_scale  # as the weight is stored
+            merged, reports[name] = merge_delta(weight, base, delta)
             linear.weight = merged._packed if isinstance(merged, QuantizedMatrix) else merged
             linear.adapter = None
         return reports

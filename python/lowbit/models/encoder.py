@@ -15,6 +15,7 @@ from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.calibration import Calibration, LinearReport
 from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer, weight_format
 from lowbit.models.weight_store import Progress, WeightStore
+from lowbit.quantization import Method
 from lowbit.tokenizers import Tokenizer
 
 # Module names of one layer's linears, in the order of TransformerLayer.linears().
@@ -73,6 +74,8 @@ class Encoder:
         compute: str = "auto",
         calibrate: Sequence[str] | None = None,
         progress: Progress | None = None,
+        method: str | Method | None = None,
+        bias_correction: bool = False,
     ) -> Encoder:
         """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
 
@@ -93,20 +96,35 @@ class Encoder:
         compute
             As in `lowbit.linear`; but for fp32 weights "auto" means "fp32".
         calibrate
-            Texts like those to come, a few hundred: weights in a packed format are rounded by GPTQ
-            for the inputs that these texts make. Without, every weight is rounded by itself.
+            Texts like those to come, a few hundred: weights in a packed format are rounded for the
+            inputs that these texts make. Without, every weight is rounded by itself.
         progress
             Called with (layers done, layers in all) while calibrating.
+        method
+            How weights are rounded to a packed format: "nearest", "search" or "hqq", with or
+            without texts; "gptq", "awq" or "smoothquant", which need them; or a
+            `lowbit.quantization.Method`. None: "gptq" where there are texts, else "nearest".
+        bias_correction
+            Let each bias give back what rounding adds to the mean of the layer's outputs over the
+            texts.
 
         Raises
         ------
         FileNotFoundError, FileFormatError
             For a missing or broken file: which one, which tensor, what was expected.
         ValueError
-            For an unknown format.
+            For an unknown format or method, and for a method that lacks its texts.
         """
         store = WeightStore(
-            format, group_size, double_quant, embeddings, compute, calibrate, progress
+            format,
+            group_size,
+            double_quant,
+            embeddings,
+            compute,
+            calibrate,
+            progress,
+            method,
+            bias_correction,
         )
         with open_model_folder(folder) as opened:
             return cls(opened, store)
@@ -120,9 +138,9 @@ class Encoder:
         calibration = Calibration(
             batches,
             [self._embed_tokens(batch) for batch in batches],
-            store.format,
-            store.group_size,
-            store.double_quant,
+            store.packed,
+            store.method,
+            store.bias_correction,
         )
         layers = []
         for i in range(count):
@@ -253,7 +271,9 @@ class Encoder:
     @property
     def nbytes(self) -> int:
         """Bytes of all weights as they are stored."""
-        return self.word_embeddings.nbytes + sum(_nbytes(array) for array in self._arrays())
+        scales = [linear.input_scale for linear in self.linears().values()]
+        arrays = [*self._arrays(), *(scale for scale in scales if scale is not None)]
+        return self.word_embeddings.nbytes + sum(_nbytes(array) for array in arrays)
 
     @property
     def nbytes_fp32(self) -> int:

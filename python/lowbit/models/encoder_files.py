@@ -68,6 +68,8 @@ def _weights(encoder: Encoder) -> tuple[dict[str, QuantizedMatrix], dict[str, np
         stored |= {f"{name}.weight": norm.gamma, f"{name}.bias": norm.beta}
     for name, linear in encoder.linears().items():
         stored |= {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
+        if linear.input_scale is not None:
+            stored[f"{name}.input_scale"] = linear.input_scale
     packed = {}
     for name, weight in list(stored.items()):
         if isinstance(weight, _core.PackedMatrix):

@@ -80,7 +80,11 @@ def weight_format(weight: Any) -> str:
 
 
 class Linear:
-    """y = x W^T + bias (+ adapter) (+ residual), W [N, K] frozen in any format."""
+    """y = x W^T + bias (+ adapter) (+ residual), W [N, K] frozen in any format.
+
+    Where `input_scale` [K] is there, the weight is stored divided by it, column by column, and
+    inputs are multiplied with it: to others it is the same layer.
+    """
 
     def __init__(self, name: str, weight: Any, bias: np.ndarray, compute: str = "auto") -> None:
         self.name = name
@@ -89,6 +93,7 @@ class Linear:
         self.compute = compute
         self.adapter: Adapter | None = None
         self.observe: Callable[[np.ndarray], None] | None = None  # is shown every input
+        self.input_scale: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,14 +104,13 @@ class Linear:
     ) -> np.ndarray:
         if self.observe is not None:
             self.observe(x)
+        if self.input_scale is not None:
+            x = x * self.input_scale
         adapter, mask = self.adapter, NO_DROPOUT
-        lora: tuple[Any, ...] = (None, None, 1.0)
-        if adapter is not None:
-            lora = (adapter.a, adapter.b, adapter.scale)
-            if tape is not None:
-                mask = tape.mask(x.size, adapter.dropout)
+        if adapter is not None and tape is not None:
+            mask = tape.mask(x.size, adapter.dropout)
         y, xa = _core.linear_forward(
-            x, self.weight, self.bias, residual, *lora, *mask, self.compute
+            x, self.weight, self.bias, residual, *self._lora(), *mask, self.compute
         )
         if tape is not None:
             tape.push(x if adapter else None, xa, mask)
@@ -121,23 +125,33 @@ class Linear:
     ) -> np.ndarray | None:
         """Gradient of the input, plus `residual`; the adapter's gradients are stored."""
         x, xa, mask = tape.pop()
-        adapter = self.adapter
-        lora = (adapter.a, adapter.b, adapter.scale) if adapter else (None, None, 1.0)
+        adapter, scale = self.adapter, self.input_scale
         dx, da, db = _core.linear_backward(
             dy,
             x,
             xa,
             self.weight,
-            *lora,
+            *self._lora(),
             need_dx,
-            residual if need_dx else None,
+            residual if need_dx and scale is None else None,
             *mask,
             self.compute,
         )
+        if scale is not None and need_dx:
+            dx = dx * scale if residual is None else dx * scale + residual
         if adapter is not None:
+            da = da if scale is None else da / scale
             adapter.parameters.gradient(f"{adapter.name}.lora_A")[...] = da
             adapter.parameters.gradient(f"{adapter.name}.lora_B")[...] = db
         return dx
+
+    def _lora(self) -> tuple[Any, ...]:
+        """A, B and scale of the adapter, for inputs that are multiplied with `input_scale`."""
+        adapter = self.adapter
+        if adapter is None:
+            return None, None, 1.0
+        a = adapter.a if self.input_scale is None else adapter.a / self.input_scale
+        return a, adapter.b, adapter.scale
 
 
 class LayerNorm:

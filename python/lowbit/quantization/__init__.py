@@ -8,9 +8,13 @@ from lowbit.quantization.affine import (
     learned_step_backward,
     quantize_linear,
 )
+from lowbit.quantization.column_scaling import awq_scales, bias_shift, smooth_scales
 from lowbit.quantization.gptq import gptq
+from lowbit.quantization.hqq import hqq
+from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.linear import linear
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
+from lowbit.quantization.methods import METHODS, Method, PackedFormat, smoothing
 from lowbit.quantization.observers import (
     EntropyObserver,
     MeanSquaredErrorObserver,
@@ -21,21 +25,30 @@ from lowbit.quantization.observers import (
 from lowbit.quantization.search import quantize_to, search_scales
 
 __all__ = [
+    "METHODS",
     "AffineParams",
     "EntropyObserver",
+    "InputStatistics",
     "MeanSquaredErrorObserver",
+    "Method",
     "MinMaxObserver",
     "MovingAverageObserver",
+    "PackedFormat",
     "PercentileObserver",
     "QuantizedMatrix",
+    "awq_scales",
+    "bias_shift",
     "dequantize_linear",
     "fake_quantize",
     "fake_quantize_backward",
     "gptq",
+    "hqq",
     "learned_step_backward",
     "linear",
     "quantize",
     "quantize_linear",
     "quantize_to",
     "search_scales",
+    "smooth_scales",
+    "smoothing",
 ]

@@ -1,0 +1,74 @@
+"""What calibration has to know of a layer's inputs, gathered batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class InputStatistics:
+    """Sums over the inputs of a layer, K columns; the inputs themselves are not kept.
+
+    Attributes
+    ----------
+    count : int
+        Rows seen.
+    largest : numpy.ndarray
+        float64 [K]: largest magnitude of each column.
+
+    Examples
+    --------
+    >>> seen = InputStatistics(2)
+    >>> seen.observe(np.array([[1, -2], [3, 0]], np.float32))
+    >>> seen.mean.tolist(), seen.magnitude.tolist(), seen.largest.tolist()
+    ([2.0, -1.0], [2.0, 1.0], [3.0, 2.0])
+    >>> seen.hessian().tolist(), seen.hessian(centred=True).tolist()
+    ([[10.0, -2.0], [-2.0, 4.0]], [[2.0, 2.0], [2.0, 2.0]])
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.count = 0
+        self.largest = np.zeros(columns)
+        self._sum = np.zeros(columns)
+        self._magnitudes = np.zeros(columns)
+        self._squares = np.zeros((columns, columns))
+
+    def observe(self, x: np.ndarray) -> None:
+        """Add inputs [M, K], float32.
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN or infinite; nothing is added then.
+        """
+        magnitudes = np.abs(x)
+        added = magnitudes.sum(axis=0, dtype=np.float64)
+        if not np.isfinite(added).all():
+            row, column = np.argwhere(~np.isfinite(x))[0].tolist()
+            raise ValueError(f"observe: x[{row}, {column}] is {x[row, column]}; not finite")
+        self.count += len(x)
+        self._magnitudes += added
+        self._sum += x.sum(axis=0, dtype=np.float64)
+        np.maximum(self.largest, magnitudes.max(axis=0, initial=0), out=self.largest)
+        self._squares += x.T @ x
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each column, float64 [K]; zeros before the first row."""
+        return self._sum / max(1, self.count)
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """Mean magnitude of each column, float64 [K]."""
+        return self._magnitudes / max(1, self.count)
+
+    def hessian(self, centred: bool = False) -> np.ndarray:
+        """Sum of x x^T over the rows, float64 [K, K]; `centred`: of x - mean.
+
+        Centred it is what counts where a bias takes the mean error of the outputs away.
+        """
+        if not centred:
+            return self._squares
+        h = self._squares - np.outer(self._sum, self.mean)
+        # Of a column that never changes, rounding may leave a negative square.
+        np.fill_diagonal(h, np.maximum(np.diag(h), 0))
+        return h
