@@ -2,10 +2,10 @@
 
     python benchmarks/bench_ladder.py --data SST2_train.tsv
 
-All-MiniLM-L6-v2 is rounded in every way of STEPS, on its own and for the inputs that 392 sentences
-make; 1,820 other sentences then get their vectors. Cosines are with those of the original. Accuracy
-is that of a logistic regression on vectors of the remaining sentences, of the original and, with
---own-head, of the rounded model too. Seconds are those of reading and rounding.
+All-MiniLM-L6-v2 is rounded in every way of the lists below, by itself or for the inputs that 392
+sentences make; 1,820 other sentences then get their vectors. Cosines are with those of the
+original. Accuracy is that of a logistic regression on vectors of the remaining sentences, of the
+original and, with --own-head, of the rounded model too. Seconds are those of reading and rounding.
 """
 
 from __future__ import annotations
@@ -26,14 +26,6 @@ from lowbit import _core
 from lowbit.files import find_bundled_model
 from lowbit.models import Encoder
 from lowbit.quantization import METHODS, Method
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A packed format as a step of the ladder gets it."""
-
-    name: str
-    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,11 +52,6 @@ def rounding(name: str, calibrated: bool, bias: bool = False, method: Any = None
 
 
 AWQ_GPTQ = Method(METHODS["gptq"].rounding, METHODS["awq"].scaling)
-SETTINGS = [
-    Setting("nf4 g64 double", {"format": "nf4", "group_size": 64, "double_quant": True,
-                               "embeddings": "nf4"}),
-    Setting("int4 g32", {"format": "int4", "group_size": 32, "embeddings": "nf4"}),
-]  # fmt: skip
 STEPS = [
     rounding("nearest", False),
     rounding("search", False),
@@ -78,6 +65,38 @@ STEPS = [
     rounding("gptq", True),
     rounding("gptq", True, True),
     rounding("awq+gptq", True, True, AWQ_GPTQ),
+]
+"""Of formats of four bits."""
+INPUTS_TOO = [
+    rounding("nearest", False),
+    rounding("nearest", True, True),
+    rounding("smoothquant", True),
+    rounding("smoothquant", True, True),
+]
+"""Where inputs are rounded as well."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A packed format as steps of the ladder get it, and these steps."""
+
+    name: str
+    options: dict[str, Any]
+    steps: list[Step]
+
+
+SETTINGS = [
+    Setting(
+        "nf4 g64 double",
+        {"format": "nf4", "group_size": 64, "double_quant": True, "embeddings": "nf4"},
+        STEPS,
+    ),
+    Setting("int4 g32", {"format": "int4", "group_size": 32, "embeddings": "nf4"}, STEPS),
+    Setting(
+        "int8 products",
+        {"format": "int8", "group_size": None, "embeddings": "int8", "compute": "int8"},
+        INPUTS_TOO,
+    ),
 ]
 
 
@@ -148,7 +167,7 @@ def main() -> None:
     measure = Measure(folder, options.data, options.own_head)
     lines = [["fp32", "", *measure.original, ""]]
     for setting in (s for s in SETTINGS if not options.formats or s.name in options.formats):
-        for step in (s for s in STEPS if not options.steps or s.name in options.steps):
+        for step in (s for s in setting.steps if not options.steps or s.name in options.steps):
             start = time.perf_counter()
             encoder = step.make(folder, setting.options, measure.calibration)
             seconds = time.perf_counter() - start

@@ -149,7 +149,7 @@ def test_corrected_biases_take_the_mean_error_away_and_lose_less(name, store):
     seen = statistics(x)
     errors = []
     for correct in (False, True):
-        rounded = round_together(weights, METHODS[name], store, seen, correct)
+        rounded = round_together(weights, METHODS[name], store, seen, seen.hessian(correct))
         values = [rounded.values(i) for i in range(2)]
         shifts = [bias_shift(w, v, seen.mean) for w, v in zip(weights, values, strict=True)]
         for w, v, shift in zip(weights, values, shifts, strict=True):
@@ -170,7 +170,7 @@ def test_every_method_for_inputs_beats_nearest_values(store, seed, correct):
     y = x - seen.mean.astype(np.float32) if correct else x
 
     def error(name):
-        rounded = round_together(weights, METHODS[name], store, seen, correct)
+        rounded = round_together(weights, METHODS[name], store, seen, seen.hessian(correct))
         assert [q.shape for q in rounded.matrices] == [w.shape for w in weights]
         assert all(q.double_quant == store.double_quant for q in rounded.matrices)
         return output_error(y, weights, [rounded.values(i) for i in range(2)])
@@ -191,14 +191,13 @@ def test_methods_have_names_and_can_be_put_together():
     with pytest.raises(ValueError, match="f: method='best' is not known; use \"nearest\""):
         find_method("best", "f")
     weights, x = layer(4)
-    rounded = round_together(weights, both, PackedFormat("int4", 32), statistics(x))
-    plain = round_together(weights, METHODS["gptq"], PackedFormat("int4", 32), statistics(x))
+    seen = statistics(x)
+    more = PackedFormat("int4", 32), seen, seen.hessian()
+    rounded, plain = (round_together(weights, m, *more) for m in (both, METHODS["gptq"]))
     for one, other in zip(rounded.matrices, plain.matrices, strict=True):
         assert not np.array_equal(one.codes(), other.codes())
-    sharp = round_together(weights, smoothing(0.8), PackedFormat("int8", None), statistics(x))
-    np.testing.assert_allclose(
-        sharp.scales, smooth_scales(weights, statistics(x).largest, 0.8), rtol=1e-6
-    )
+    sharp = round_together(weights, smoothing(0.8), *more)
+    np.testing.assert_array_equal(sharp.scales, smooth_scales(weights, seen.largest, 0.8))
 
 
 def test_bad_arguments_are_named():

@@ -97,7 +97,7 @@ def test_adapters_are_trained_and_merged_on_scaled_inputs(saved):
     x = normal(20, linear.shape[1])
     before = linear(x)
     base = linear.shape, linear.input_scale.copy()
-    report = model.merge()[LAYER]
+    report = model.merge()[f"bert.{LAYER}"]
     assert (linear.shape, linear.adapter) == (base[0], None)
     np.testing.assert_array_equal(linear.input_scale, base[1])
     assert np.linalg.norm(linear(x) - before) < 0.2 * np.linalg.norm(before)

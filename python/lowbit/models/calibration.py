@@ -110,8 +110,8 @@ class Calibration:
     def _round(self, stage: Sequence[Linear], inputs: InputStatistics) -> None:
         """Round linears that have one input."""
         weights = [linear.weight for linear in stage]
-        rounded = round_together(weights, self._method, self._store, inputs, self._bias_correction)
         moments = inputs.hessian(self._bias_correction)
+        rounded = round_together(weights, self._method, self._store, inputs, moments)
         for index, linear in enumerate(stage):
             values = rounded.values(index)
             self.reports.append(_report(linear, values, rounded, index, moments))

@@ -166,7 +166,7 @@ def round_together(
     method: Method,
     store: PackedFormat,
     inputs: InputStatistics,
-    bias_correction: bool = False,
+    hessian: np.ndarray,
 ) -> Rounded:
     """Round weights that have one input.
 
@@ -176,21 +176,22 @@ def round_together(
         float32 [N, K] each.
     inputs
         Of all of them; some rows at least.
-    bias_correction
-        Whether `bias_shift` is going to be taken off the biases. Then it does not matter how
-        weights change the outputs at the mean input, and only deviations from it count.
+    hessian
+        Second moments of the inputs, [K, K]: `inputs.hessian()`, or centred where `bias_shift` is
+        going to be taken off the biases. Then only deviations from the mean input count.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> x, w = rng.standard_normal((90, 64)), rng.standard_normal((8, 64))
+    >>> x, w = (rng.standard_normal((rows, 64)).astype("f4") for rows in (90, 8))
     >>> inputs = InputStatistics(64)
     >>> inputs.observe(x)
-    >>> rounded = round_together([w], METHODS["awq"], PackedFormat("int4"), inputs)
+    >>> rounded = round_together(
+    ...     [w], METHODS["awq"], PackedFormat("int4"), inputs, inputs.hessian()
+    ... )
     >>> rounded.values(0).shape, rounded.scales.shape
     ((8, 64), (64,))
     """
-    hessian = inputs.hessian(bias_correction)
     if method.scaling is None:
         return Rounded([method.rounding(w, store, hessian) for w in weights], None)
     scales = method.scaling(weights, store, inputs, hessian)
