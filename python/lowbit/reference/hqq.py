@@ -53,7 +53,7 @@ def first_affine(w: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
     low, high = w.min(axis=1, keepdims=True), w.max(axis=1, keepdims=True)
     low, high = np.where(low == high, (np.minimum(low, 0), np.maximum(high, 0)), (low, high))
     scale = (high - low) / top
-    return scale, np.where(scale == 0, 0.0, -low / np.where(scale == 0, 1, scale))
+    return scale, (0 - low) / np.where(scale == 0, 1, scale)
 
 
 def affine_rounds(
