@@ -15,11 +15,10 @@ from lowbit.quantization import (
     smooth_scales,
     smoothing,
 )
-from lowbit.quantization.matrix import packed_formats
 from lowbit.quantization.methods import find_method, round_together
 from lowbit.reference import column_scaling as reference
 
-STORES = [PackedFormat(name, 32, name == "nf4") for name in packed_formats()]
+STORES = [PackedFormat(name, 32, name == "nf4") for name in ("int8", "int4", "nf4")]
 
 
 def layer(seed: int, columns: int = 96, dead: int = 0) -> tuple[list[np.ndarray], np.ndarray]:

@@ -7,7 +7,6 @@ import pytest
 
 from lowbit.quantization import hqq, quantize, quantize_to
 from lowbit.quantization.hqq import round_to_affine
-from lowbit.quantization.matrix import packed_formats
 from lowbit.reference import hqq as reference
 from lowbit.reference.quantization import NF4
 
@@ -40,7 +39,7 @@ def affine_values(w, scales, zeros, size, top):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("format", packed_formats())
+@pytest.mark.parametrize("format", LEVELS)
 def test_every_group_has_its_best_round_of_the_reference(format, shape):
     w = heavy_tailed(*shape)
     size = 32 if shape[1] > 32 else shape[1]
@@ -66,7 +65,7 @@ def test_every_group_has_its_best_round_of_the_reference(format, shape):
 def test_zero_points_are_those_of_the_reference(format, shape):
     w, top = heavy_tailed(*shape), TOPS[format]
     size = 32 if shape[1] > 32 else shape[1]
-    scales, zeros = hqq(w, format, 32, zero_point=True)
+    scales, zeros = hqq(w, format, 32, "fractions")
     got = lost(w, affine_values(w, scales, zeros, size, top), size)
     for place, group in enumerate(groups(w, size)):
         scale, zero = reference.first_affine(group, top)
@@ -83,7 +82,7 @@ def test_zero_points_are_those_of_the_reference(format, shape):
 
 @pytest.mark.parametrize("group_size", [16, 64, None])
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("format", packed_formats())
+@pytest.mark.parametrize("format", LEVELS)
 def test_no_group_loses_and_more_rounds_never_do(format, seed, group_size):
     w = heavy_tailed(40, 200, seed=seed)
     size = group_size or 200
@@ -103,7 +102,7 @@ def test_no_group_loses_and_more_rounds_never_do(format, seed, group_size):
 @pytest.mark.parametrize("seed", range(5))
 def test_sought_zero_points_beat_those_of_the_ends(format, seed):
     w = heavy_tailed(40, 200, seed=seed) + 1
-    ends, sought = (hqq(w, format, 64, True, rounds=rounds) for rounds in (1, 20))
+    ends, sought = (hqq(w, format, 64, "fractions", rounds=rounds) for rounds in (1, 20))
     np.testing.assert_array_equal(ends[0], sought[0])
     errors = [lost(w, affine_values(w, *of, 64, TOPS[format]), 64) for of in (ends, sought)]
     assert np.all(errors[1] <= errors[0] * (1 + 1e-5)) and errors[1].sum() < 0.98 * errors[0].sum()
@@ -124,27 +123,50 @@ def test_outliers_are_let_go_where_squares_would_follow_them(format):
     assert error_of_others(sought) < 0.9 * error_of_others(nearest)
 
 
+@pytest.mark.parametrize("shift", [0, 1, -9])
+@pytest.mark.parametrize("format", TOPS)
+@pytest.mark.parametrize("seed", range(3))
+def test_zero_points_that_are_codes_are_whole_and_beat_those_of_the_ends(format, seed, shift):
+    w, top = heavy_tailed(40, 200, seed=seed) + shift, TOPS[format]
+    errors = []
+    for rounds in (1, 5, 20):
+        scales, zeros = hqq(w, format, 64, "codes", rounds=rounds)
+        assert zeros.dtype == np.int32
+        codes = zeros + (128 if format == "int8" else 0)
+        assert codes.min() >= 0 and codes.max() <= top
+        errors.append(lost(w, affine_values(w, scales, codes, 64, top), 64))
+    assert np.all(errors[1] <= errors[0] * (1 + 1e-5))
+    assert np.all(errors[2] <= errors[1] * (1 + 1e-5))
+    assert errors[2].sum() < 0.98 * errors[0].sum()
+    if shift == 0 and format == "int4":  # better than the best that needs no zero point
+        symmetric, _ = hqq(w, format, 64)
+        values = quantize_to(w, symmetric, format, 64, False).dequantize()
+        assert errors[2].sum() < lost(w, values, 64).sum()
+
+
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("zero_point", [False, True])
-@pytest.mark.parametrize("format", packed_formats())
-def test_groups_without_a_range_divide_by_nothing(format, zero_point):
-    if zero_point and format == "nf4":
-        with pytest.raises(ValueError, match='hqq: "nf4" has no zero point'):
-            hqq(np.ones((2, 2)), format, zero_point=True)
+@pytest.mark.parametrize("zero_points", [None, "fractions", "codes"])
+@pytest.mark.parametrize("format", LEVELS)
+def test_groups_without_a_range_divide_by_nothing(format, zero_points):
+    if zero_points and format == "nf4":
+        with pytest.raises(ValueError, match='hqq: "nf4" has no zero points'):
+            hqq(np.ones((2, 2)), format, None, zero_points)
         return
     w = np.zeros((5, 48), np.float32)
     w[1], w[2], w[3, 0], w[4] = 0.5, -3, 2, 1e-38
-    scales, zeros = hqq(w, format, 16, zero_point)
+    scales, zeros = hqq(w, format, 16, zero_points)
     assert scales.shape == (5, 3) and np.isfinite(scales).all() and not scales[0].any()
-    if zero_point:
-        values = affine_values(w, scales, zeros, 16, TOPS[format])
-        assert np.isfinite(zeros).all() and not zeros[0].any()
-    else:
+    if zero_points is None:
         values = quantize_to(w, scales, format, 16, False).dequantize()
+    else:
+        assert np.isfinite(zeros).all() and zeros.shape == scales.shape
+        zeros = zeros + (128 if (zero_points, format) == ("codes", "int8") else 0)
+        values = affine_values(w, scales, zeros, 16, TOPS[format])
     np.testing.assert_allclose(values[:4], w[:4], rtol=1e-6)
     for shape in ((0, 8), (8, 0), (1, 1)):
-        scales, zeros = hqq(np.ones(shape), format, 16, zero_point)
-        assert scales.shape == (shape[0], min(1, shape[1])) and (zeros is None) != zero_point
+        scales, zeros = hqq(np.ones(shape), format, 16, zero_points)
+        assert scales.shape == (shape[0], min(1, shape[1]))
+        assert zeros is None if zero_points is None else zeros.shape == scales.shape
 
 
 def test_bad_arguments_are_named():
@@ -156,9 +178,10 @@ def test_bad_arguments_are_named():
         ({"rounds": 0}, "hqq: rounds=0"),
         ({"format": "int3"}, "int3"),
         ({"group_size": 48}, "48"),
+        ({"format": "int4", "zero_points": "float"}, "zero_points='float' is not known; use \"fr"),
     ):
         with pytest.raises(ValueError, match=message):
             hqq(w, **changes)
     w[2, 5] = np.nan
     with pytest.raises(ValueError, match=r"w\[2, 5\] is nan"):
-        hqq(w, "int4", 16, True)
+        hqq(w, "int4", 16, "codes")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.arrays import as_float32
-from lowbit.quantization.matrix import quantize
+from lowbit.quantization.matrix import QuantizedMatrix, quantize
 from lowbit.quantization.packing import BITS
 from lowbit.quantization.search import quantize_to
 
@@ -26,7 +26,7 @@ def hqq(
     w: Any,
     format: str = "nf4",
     group_size: int | None = 64,
-    zero_point: bool = False,
+    zero_points: str | None = None,
     norm: float = 0.7,
     beta: float = 10.0,
     rounds: int = 20,
@@ -39,10 +39,12 @@ def hqq(
         Weights [N, K], finite.
     format, group_size
         As in `lowbit.quantize`.
-    zero_point
-        False: values are those of the format, and the scale is sought. True, for "int4" and "int8":
-        values are (code - zero point) * scale with codes 0..15 or 0..255; the scale is that of the
-        group's ends, and the zero point is sought, as in the paper.
+    zero_points
+        None: values are those of the format, and the scale is sought. Else, for "int4" and "int8",
+        they are (code - zero point) * scale. "fractions": the scale is that of the group's ends and
+        the zero point is sought, any number, as in the paper; codes are 0..15 and 0..255. "codes":
+        zero points are codes themselves, 0..15 and -128..127, as packed matrices have them, and
+        both are sought.
     norm
         The exponent p of the errors, above 0 and at most 1.
     beta
@@ -56,13 +58,13 @@ def hqq(
     scales : numpy.ndarray
         float32 [N, groups], for `quantize_to`.
     zero_points : numpy.ndarray or None
-        float32 [N, groups], fractions allowed; None without `zero_point`.
+        [N, groups], float32 for "fractions", int32 for "codes".
 
     Raises
     ------
     ValueError
-        As `lowbit.quantize`; if `norm`, `beta` or `rounds` are out of range, or `zero_point` is
-        asked for a format of levels.
+        As `lowbit.quantize`; if `norm`, `beta` or `rounds` are out of range, or zero points are
+        asked of another format.
 
     Examples
     --------
@@ -76,17 +78,12 @@ def hqq(
     array = as_float32(w, "hqq", "w", ndim=2)
     _check(norm, beta, rounds)
     plain = quantize(array, format, group_size)  # checks the rest
-    if zero_point and format not in ("int4", "int8"):
-        raise ValueError(f'hqq: "{format}" has no zero point; use "int4" or "int8", or False')
+    if zero_points is not None:
+        return _with_zero_points(array, plain, zero_points, norm, beta, rounds)
     scales, size = plain.scales(), plain.group_size
     if array.size == 0:
-        return scales, scales.copy() if zero_point else None
+        return scales, None
     options = (size, norm, beta, rounds)
-    if zero_point:
-        zeros = np.empty_like(scales)
-        for rows in _blocks(len(array)):
-            scales[rows], zeros[rows] = _affine(array[rows], (1 << BITS[format]) - 1, *options)
-        return scales, zeros
     for rows in _blocks(len(array)):
         scales[rows] = _symmetric(array[rows], format, scales[rows], *options)
     return scales, None
@@ -116,13 +113,33 @@ def _symmetric(
     for _ in range(rounds):
         values = quantize_to(w, scale, format, stored, False).dequantize()
         kept, lost = _let_go(w, values, step, size, norm, beta)
-        _keep_better(best, scale, least, lost)
+        _keep_better((best,), (scale,), least, lost)
         square = _sums(values * values, size)
         product = _sums(values * kept, size)
         fitted = np.ones_like(scale)
         scale = scale * np.divide(product, square, out=fitted, where=square > 0)
         beta *= KAPPA
     return best
+
+
+def _with_zero_points(
+    w: np.ndarray, plain: QuantizedMatrix, kind: str, norm: float, beta: float, rounds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if kind not in ("fractions", "codes"):
+        raise ValueError(f'hqq: zero_points={kind!r} is not known; use "fractions" or "codes"')
+    if plain.format not in ("int4", "int8"):
+        raise ValueError(f'hqq: "{plain.format}" has no zero points; use "int4" or "int8", or None')
+    seek = _affine if kind == "fractions" else _affine_codes
+    scales = plain.scales()
+    zeros = np.zeros_like(scales)
+    if w.size:
+        top = (1 << BITS[plain.format]) - 1
+        for rows in _blocks(len(w)):
+            found = seek(w[rows], top, plain.group_size, norm, beta, rounds)
+            scales[rows], zeros[rows] = found
+    if kind == "codes":
+        zeros = zeros.astype(np.int32) - (128 if plain.format == "int8" else 0)
+    return scales, zeros
 
 
 def _affine(
@@ -136,18 +153,45 @@ def _affine(
         codes = round_to_affine(w, scale, zero, size, top)
         values = (codes - _columns(zero, size, w.shape[1])) * wide
         kept, lost = _let_go(w, values, scale, size, norm, beta)
-        _keep_better(best, zero, least, lost)
+        _keep_better((best,), (zero,), least, lost)
         steps = np.divide(kept, wide, out=np.zeros_like(kept), where=wide != 0)
         zero = _sums(codes - steps, size) / counts
         beta *= KAPPA
     return scale, np.where(scale == 0, np.float32(0), best)
 
 
-def _ends(w: np.ndarray, top: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _affine_codes(
+    w: np.ndarray, top: int, size: int, norm: float, beta: float, rounds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same with zero points 0..top; as these move in whole steps, scales are sought as well."""
+    scale, zero = _ends(w, top, size, with_zero=True)
+    zero = np.rint(zero)
+    best_scale, best_zero = scale.copy(), zero.copy()
+    least, step = np.full(scale.shape, np.inf, np.float32), scale
+    counts = _sums(np.ones_like(w[:1]), size)
+    for _ in range(rounds):
+        codes = round_to_affine(w, scale, zero, size, top)
+        steps = codes - _columns(zero, size, w.shape[1])
+        values = steps * _columns(scale, size, w.shape[1])
+        kept, lost = _let_go(w, values, step, size, norm, beta)
+        _keep_better((best_scale, best_zero), (scale, zero), least, lost)
+        square = _sums(steps * steps, size)
+        fitted = scale.copy()
+        scale = np.divide(_sums(steps * kept, size), square, out=fitted, where=square > 0)
+        wide = _columns(scale, size, w.shape[1])
+        shift = np.divide(kept, wide, out=np.zeros_like(kept), where=wide != 0)
+        zero = np.clip(np.rint(_sums(codes - shift, size) / counts), 0, top)
+        beta *= KAPPA
+    return best_scale, best_zero
+
+
+def _ends(
+    w: np.ndarray, top: int, size: int, with_zero: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Scale and zero point whose codes 0 and `top` are the ends of each group."""
     starts = np.arange(0, w.shape[1], size)
     low, high = (of.reduceat(w, starts, axis=1) for of in (np.minimum, np.maximum))
-    flat = low == high  # a group of one value: the range reaches to 0
+    flat = (low == high) | with_zero  # a group of one value: the range reaches to 0
     low, high = np.where(flat, np.minimum(low, 0), low), np.where(flat, np.maximum(high, 0), high)
     scale = (high - low) / np.float32(top)
     return scale, np.divide(-low, scale, out=np.zeros_like(scale), where=scale != 0)
@@ -169,15 +213,21 @@ def _let_go(
     return w - let_go, _sums(powers, size)
 
 
-def _keep_better(best: np.ndarray, new: np.ndarray, least: np.ndarray, lost: np.ndarray) -> None:
+def _keep_better(
+    best: tuple[np.ndarray, ...], new: tuple[np.ndarray, ...], least: np.ndarray, lost: np.ndarray
+) -> None:
     """Take over, in place, the groups that lose less than ever before."""
     better = lost < least
-    best[better], least[better] = new[better], lost[better]
+    for kept, tried in zip((*best, least), (*new, lost), strict=True):
+        kept[better] = tried[better]
 
 
 def _step(format: str) -> float:
     """Mean distance of two neighbouring values of a format, before their scale."""
-    return 2 / 15 if format == "nf4" else 1.0
+    if BITS[format] == 8:
+        return 1.0
+    levels = QuantizedMatrix.from_codes(format, np.arange(16)[None], [[1.0]], None).dequantize()
+    return float(np.ptp(levels)) / 15
 
 
 def _sums(values: np.ndarray, size: int) -> np.ndarray:
