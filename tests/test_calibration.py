@@ -76,6 +76,15 @@ def test_gptq_is_what_texts_alone_ask_for(folder):
     np.testing.assert_array_equal(plain, nearest)
 
 
+@pytest.mark.parametrize("name", ["gptq", "smoothquant"])
+def test_products_in_int8_are_calibrated_too(folder, name):
+    texts, others = reviews(100, seed=1)[0], reviews(60, seed=2)[0]
+    options = {"format": "int8", "compute": "int8", "calibrate": texts, "method": name}
+    encoder = Encoder.from_pretrained(folder, **options)
+    assert {linear.compute for linear in encoder.linears().values()} == {"int8"}
+    assert drift(folder, others, **options) < 1e-3
+
+
 def test_methods_that_do_not_fit_are_refused(folder):
     for options, message in (
         ({"method": "gptq"}, "method='gptq' needs inputs of the layers; pass calibrate"),

@@ -59,6 +59,8 @@ class Calibration:
         How they are rounded.
     bias_correction
         Whether biases give back what rounding adds to the mean of the outputs.
+    compute
+        Of the products with rounded weights, as in `lowbit.linear`.
 
     Attributes
     ----------
@@ -73,12 +75,14 @@ class Calibration:
         store: PackedFormat,
         method: Method = METHODS["gptq"],
         bias_correction: bool = False,
+        compute: str = "auto",
     ) -> None:
         self._batches = batches
         self._hidden = hidden
         self._store = store
         self._method = method
         self._bias_correction = bias_correction
+        self._compute = compute
         self.reports: list[LinearReport] = []
 
     def round_layer(self, layer: TransformerLayer) -> None:
@@ -118,6 +122,7 @@ class Calibration:
             if self._bias_correction:
                 linear.bias = linear.bias - bias_shift(linear.weight, values, inputs.mean)
             linear.weight = rounded.matrices[index]._packed
+            linear.compute = self._compute
             if rounded.scales is not None:
                 linear.input_scale = 1 / rounded.scales
 

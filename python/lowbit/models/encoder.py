@@ -141,6 +141,7 @@ class Encoder:
             store.packed,
             store.method,
             store.bias_correction,
+            store.compute,
         )
         layers = []
         for i in range(count):

@@ -95,8 +95,10 @@ class WeightStore:
             weight = method.rounding(weight, self.packed, None)._packed
         # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
         exact = self.compute == "auto" and weight_format(weight) == "fp32" and not calibrated
-        bias = folder.read(f"{name}.bias")
-        linear = Linear(name, weight, bias, "fp32" if exact else self.compute)
+        # Products in int8 are of packed weights alone, which these become when they are calibrated.
+        waits = self.compute == "int8" and calibrated
+        compute = "fp32" if exact else "auto" if waits else self.compute
+        linear = Linear(name, weight, folder.read(f"{name}.bias"), compute)
         linear.input_scale = input_scale
         return linear
 
