@@ -263,3 +263,21 @@ def test_write_refuses_before_touching_the_old_file(tmp_path, tensors, options, 
         write_safetensors(path, tensors, **options)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F64"])
+def test_runs_of_rows_are_those_of_the_whole(tmp_path, dtype):
+    values = np.random.default_rng(0).standard_normal((7, 3, 2))
+    kind = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "F64": np.float64}[dtype]
+    codes = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    tensors = {"before": np.zeros(5, kind), "w": codes if dtype == "BF16" else values.astype(kind)}
+    write_safetensors(tmp_path / "a", tensors, bfloat16=[*tensors] if dtype == "BF16" else [])
+    with SafetensorsFile(tmp_path / "a") as file:
+        assert file.tensors["w"].dtype == dtype
+        whole = file.read("w", float32=True)
+        for rows in ((0, 7), (2, 5), (6, 7), (3, 3), (7, 7)):
+            part = file.read("w", float32=True, rows=rows)
+            np.testing.assert_array_equal(part, whole[slice(*rows)])
+        for rows in ((-1, 2), (2, 8), (4, 3)):
+            with pytest.raises(IndexError, match="w has 7 rows"):
+                file.read("w", rows=rows)

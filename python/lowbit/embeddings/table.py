@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from lowbit import _core
 from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
 from lowbit.quantization.matrix import QuantizedMatrix
-from lowbit.quantization.search import search_scales
+from lowbit.quantization.packing import BLOCK_ROWS, pack_scales
+from lowbit.quantization.search import quantize_to, row_chunks, search_scales
 
+ReadRows = Callable[[int, int], np.ndarray]
 FORMATS = tuple(entry["name"] for entry in _core.formats())
 GROUP_SIZE = 64
 """Columns of a row that share a scale in four bits."""
+_WORDS = {"bf16": (np.uint16, float32_to_bf16), "fp16": (np.float16, float32_to_fp16)}
 
 
 class Embedding:
@@ -40,20 +44,51 @@ class Embedding:
 
     def __init__(self, table: Any, format: str = "fp32") -> None:
         array = as_float32(table, "Embedding", "table", ndim=2)
+        self._round(lambda first, end: array[first:end], array.shape, format)
+
+    @classmethod
+    def from_rows(cls, read: ReadRows, shape: tuple[int, int], format: str = "fp32") -> Embedding:
+        """The table whose rows `read(first, end)` gives, of which a few are in memory at a time.
+
+        Parameters
+        ----------
+        read
+            Gives float32 [end - first, dim]; may be asked twice for every row.
+        shape
+            (rows, dim).
+        format
+            As of the class; in "fp32" all rows are read at once.
+
+        Examples
+        --------
+        >>> table = np.eye(4, 3, dtype=np.float32)
+        >>> Embedding.from_rows(lambda first, end: table[first:end], table.shape, "bf16")
+        Embedding(4x3, bf16, 0.0 MB)
+        """
+        self = cls.__new__(cls)
+        self._round(read, shape, format)
+        return self
+
+    def _round(self, read: ReadRows, shape: tuple[int, int], format: str) -> None:
+        if format not in FORMATS:
+            raise ValueError(f'Embedding: format="{format}" is not known; use one of {FORMATS}')
         self.format = format
         self._scales: np.ndarray | None = None
+        self._rows: Any
         if format == "fp32":
-            self._rows: Any = array
-        elif format == "bf16":
-            self._rows = float32_to_bf16(array)
-        elif format == "fp16":
-            self._rows = float32_to_fp16(array)
+            self._rows = read(0, shape[0])
         elif format == "int8":
-            self._rows, self._scales = _core.quantize_rows_int8(array)
-        elif format in FORMATS:
-            self._rows = _packed(array, format)
+            self._rows, self._scales = np.empty(shape, np.int8), np.empty(shape[0], np.float32)
+            for first, end in row_chunks(*shape):
+                codes, scales = _core.quantize_rows_int8(read(first, end))
+                self._rows[first:end], self._scales[first:end] = codes, scales
+        elif format in _WORDS:
+            dtype, convert = _WORDS[format]
+            self._rows = np.empty(shape, dtype)
+            for first, end in row_chunks(*shape):
+                self._rows[first:end] = convert(read(first, end))
         else:
-            raise ValueError(f'Embedding: format="{format}" is not known; use one of {FORMATS}')
+            self._rows = _packed(read, shape, format)
 
     @classmethod
     def from_packed(cls, table: QuantizedMatrix) -> Embedding:
@@ -116,6 +151,10 @@ class Embedding:
         rows = _core.embed(self._rows, self._scales, indices.reshape(-1))
         return rows.reshape(*indices.shape, self.shape[1])
 
+    def first_rows(self, count: int) -> np.ndarray:
+        """The rows 0 to count, float32 [count, dim] or, where nothing is decoded, all there are."""
+        return self._rows if self.format == "fp32" else self(np.arange(count))
+
     def pool(self, ids: Any, indptr: Any, mode: str = "mean") -> np.ndarray:
         """One vector per bag of ids.
 
@@ -138,17 +177,41 @@ class Embedding:
         return f"Embedding({rows}x{dim}, {self.format}, {self.nbytes / 1e6:.1f} MB)"
 
 
-def _packed(table: np.ndarray, format: str) -> _core.PackedMatrix:
-    """Scales are searched some rows at a time: the search needs several times their memory."""
-    step = max(16, (1 << 18) // max(1, table.shape[1]))
-    parts = [
-        search_scales(table[first : first + step], format, GROUP_SIZE)
-        for first in range(0, max(1, len(table)), step)
-    ]
+def _packed(read: ReadRows, shape: tuple[int, int], format: str) -> _core.PackedMatrix:
+    """Rows in four bits: their scales are searched first, then every row is rounded to them."""
+    chunks = list(row_chunks(*shape))
+    scales = np.concatenate([search_scales(read(*chunk), format, GROUP_SIZE) for chunk in chunks])
     # int4's scales have signs, around whose mean 8 bits are too few.
-    return _core.PackedMatrix.quantize_to(
-        table, np.concatenate(parts), format, GROUP_SIZE, format == "nf4"
+    parts, scales = _stored_scales(scales, format, format == "nf4")
+    lines = np.empty(0, np.uint8)
+    for first, end in chunks:
+        q = quantize_to(read(first, end), scales[first:end], format, GROUP_SIZE, False)
+        part = q.parts()["lines"]
+        if not len(lines):  # their bytes for each block of rows are known now
+            blocks = len(part) // max(1, -(-(end - first) // BLOCK_ROWS))
+            lines = np.empty(-(-shape[0] // BLOCK_ROWS) * blocks, np.uint8)
+        begin = first // BLOCK_ROWS * blocks
+        lines[begin : begin + len(part)] = part
+    parts |= {"format": format, "rows": shape[0], "cols": shape[1], "group_size": GROUP_SIZE}
+    return _core.PackedMatrix.from_parts(parts | {"lines": lines})
+
+
+def _stored_scales(
+    scales: np.ndarray, format: str, double_quant: bool
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The parts of a matrix that store scales [rows, groups], and what these stand for.
+
+    A column of zeros with as many rows as there are scales carries them through the kernel.
+    """
+    column = quantize_to(
+        np.zeros((scales.size, 1), np.float32), scales.reshape(-1, 1), format, None, double_quant
     )
+    parts = column.parts()
+    kept = {name: parts[name] for name in parts if "scale" in name or name == "double_quant"}
+    for name in ("scales", "scale_codes"):
+        if name in kept:
+            kept[name] = pack_scales(kept[name][: scales.size].reshape(scales.shape))
+    return kept, column.scales().reshape(scales.shape)
 
 
 def _as_ids(ids: Any, rows: int) -> np.ndarray:

@@ -88,13 +88,15 @@ class ModelFolder:
         for file in self._files:
             file.close()
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str, rows: tuple[int, int] | None = None) -> np.ndarray:
         """Read one tensor as float32.
 
         Parameters
         ----------
         name : str
             A key of `tensors`.
+        rows : (first, end), optional
+            Return these rows alone, and read no others unless the tensor is packed.
 
         Returns
         -------
@@ -110,8 +112,9 @@ class ModelFolder:
         """
         stored = self.tensors[name]
         if stored.packed is not None:
-            return read_packed(stored.file, stored.packed).dequantize()
-        array = stored.file.read(stored.name, float32=True)
+            packed = read_packed(stored.file, stored.packed)
+            return packed.dequantize() if rows is None else packed.dequantize()[slice(*rows)]
+        array = stored.file.read(stored.name, float32=True, rows=rows)
         # min and max are NaN when any value is, and need no temporary array.
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
             raise FileFormatError(

@@ -69,6 +69,15 @@ class TensorEntry(NamedTuple):
     begin: int
     nbytes: int
 
+    def of_rows(self, first: int, end: int) -> "TensorEntry":
+        """The entry of a run of rows, which lie together in the file."""
+        count = self.shape[0] if self.shape else 0
+        if not 0 <= first <= end <= count:
+            raise IndexError(f"read: {self.name} has {count} rows; rows {first} to {end} asked for")
+        size, shape = self.nbytes // max(1, count), (end - first, *self.shape[1:])
+        begin, nbytes = self.begin + first * size, (end - first) * size
+        return self._replace(shape=shape, begin=begin, nbytes=nbytes)
+
 
 class SafetensorsFile:
     """An opened and fully checked safetensors file.
@@ -120,7 +129,9 @@ class SafetensorsFile:
         """Close the file; tensors that were read stay valid."""
         self._file.close()
 
-    def read(self, name: str, *, float32: bool = False) -> np.ndarray:
+    def read(
+        self, name: str, *, float32: bool = False, rows: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Read one tensor into an array of its own.
 
         Parameters
@@ -129,6 +140,8 @@ class SafetensorsFile:
         float32 : bool
             Convert F64, F16 and BF16 to float32 (exact but for F64, which is rounded). Without it
             BF16 comes as uint16 codes, float8 as uint8 codes, all else in its own type.
+        rows : (first, end), optional
+            Read these of the first dimension alone.
 
         Returns
         -------
@@ -137,8 +150,8 @@ class SafetensorsFile:
 
         Raises
         ------
-        KeyError
-            No tensor has this name.
+        KeyError, IndexError
+            No tensor has this name, or no such rows.
         FileFormatError
             The file was cut after it was opened, a BOOL byte is neither 0 nor 1, or `float32` is
             asked of a type that is no float.
@@ -147,6 +160,8 @@ class SafetensorsFile:
         stored = STORED_AS[entry.dtype]
         if float32 and entry.dtype not in AS_FLOAT32:
             raise _broken(self.path, name, f"a float tensor is needed here; got {entry.dtype}")
+        if rows is not None:
+            entry = entry.of_rows(*rows)
         with self._lock:
             self._file.seek(entry.begin)
             if float32 and entry.dtype != "F32":

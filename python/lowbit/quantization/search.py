@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy as np
 from lowbit import _core
 from lowbit.arrays import as_float32
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
+from lowbit.quantization.packing import BLOCK_ROWS
 
 RATIOS = np.linspace(0.7, 1.1, 21)
 """Tried scales as parts of the one that stores the group's extreme exactly."""
+CHUNK = 1 << 16
+"""Weights searched at a time: the search needs several times their memory."""
 
 
 def search_scales(
@@ -54,6 +58,29 @@ def search_scales(
     """
     array = as_float32(w, "search_scales", "w", ndim=2)
     weights = _checked_importance(importance, array.shape[1])
+    parts = [
+        _search(array[first:end], format, group_size, weights)
+        for first, end in row_chunks(*array.shape)
+    ]
+    return np.concatenate(parts)
+
+
+def row_chunks(rows: int, cols: int) -> Iterator[tuple[int, int]]:
+    """(first, end) of runs of whole blocks of rows with about `CHUNK` weights; at least one.
+
+    Examples
+    --------
+    >>> list(row_chunks(40, 1 << 12)), list(row_chunks(0, 8))
+    ([(0, 16), (16, 32), (32, 40)], [(0, 0)])
+    """
+    step = max(1, CHUNK // (BLOCK_ROWS * max(1, cols))) * BLOCK_ROWS
+    for first in range(0, max(1, rows), step):
+        yield first, min(first + step, rows)
+
+
+def _search(
+    array: np.ndarray, format: str, group_size: int | None, weights: np.ndarray
+) -> np.ndarray:
     plain = quantize(array, format, group_size)
     first, size = plain.scales(), plain.group_size
     best = first.copy()
