@@ -12,12 +12,16 @@
 #include <sys/mman.h>
 #define LOWBIT_HAVE_MMAP 1
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace lowbit {
 namespace {
 
 constexpr int64_t kLine = 64;         // alignment, and the room in front of a block for its size
 constexpr int64_t kLarge = 64 << 10;  // smaller blocks are left to the C++ library
+constexpr int64_t kPage = 64 << 10;  // a multiple of every system's
 constexpr int64_t kHugePage = 2 << 20;
 
 // A range of addresses, reserved once; the system gives it memory at the first touch. Blocks lie at
@@ -81,6 +85,13 @@ class Arena {
   void trim() {
     const std::lock_guard lock(mutex);
     drop_top(0);
+#if LOWBIT_HAVE_MMAP
+    for (const auto& [begin, size] : free_) {
+      const int64_t first = round_up(begin, kPage);
+      const int64_t end = std::min(begin + size, touched_) / kPage * kPage;
+      if (first < end) madvise(base_ + first, static_cast<size_t>(end - first), MADV_DONTNEED);
+    }
+#endif
   }
 
   std::mutex mutex;
@@ -140,6 +151,11 @@ void give_memory(void* memory) noexcept {
     ::operator delete(block, std::align_val_t{kLine});
 }
 
-void trim_memory() noexcept { arena().trim(); }
+void trim_memory() noexcept {
+  arena().trim();
+#ifdef __GLIBC__
+  malloc_trim(0);  // NumPy's arrays: glibc keeps what is free below the last block in use
+#endif
+}
 
 }  // namespace lowbit

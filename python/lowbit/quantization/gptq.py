@@ -5,6 +5,11 @@ that occur. With H = sum of x x^T over calibration inputs, the error of a rounde
 over the columns not yet rounded in the way that changes W x least (Frantar et al., "GPTQ", 2023,
 after Hassibi's optimal brain surgeon). Columns with large inputs come first, since fewer columns
 are left to mend the later ones. Scales are chosen beforehand, so groups stay where they are.
+
+With H = U^T U the error of W x is that of W U^T, whose columns follow from one another: the last
+from the last column of W alone, each one from its own and those behind. So a column is rounded near
+the value that undoes what the columns behind it have done; these are GPTQ's codes (Chen et al.,
+"The geometry of LLM quantization", 2025), without an inverse of H.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import numpy as np
 
 from lowbit.arrays import as_float32
 from lowbit.quantization.matrix import QuantizedMatrix
+from lowbit.quantization.moments import SecondMoments
 from lowbit.quantization.packing import pack_codes
 from lowbit.quantization.search import quantize_to, search_scales
 
@@ -37,7 +43,8 @@ def gptq(
     w
         Weights [N, K], finite.
     hessian
-        [K, K]: sum or mean of x x^T over inputs of the layer; only ratios count.
+        [K, K]: sum or mean of x x^T over inputs of the layer; only ratios count. Or
+        `SecondMoments`, whose factor is then computed once for all weights with these inputs.
     format, group_size, double_quant
         As in `lowbit.quantize`.
     damping
@@ -65,45 +72,45 @@ def gptq(
     True
     """
     array = as_float32(w, "gptq", "w", ndim=2)
-    h = _checked_hessian(hessian, array.shape[1])
-    scales = search_scales(array, format, group_size, np.diag(h))
+    moments = _moments(hessian, array.shape[1])
+    scales = search_scales(array, format, group_size, moments.diagonal())
     start = quantize_to(array, scales, format, group_size, double_quant)
     if array.size == 0:
         return start
-    order = np.argsort(-np.diag(h), kind="stable")
-    codes = np.empty(array.shape, np.uint8)
-    per_column = np.repeat(start.scales(), start.group_size, axis=1)[:, : array.shape[1]]
-    factor = _inverse_factor(h[np.ix_(order, order)], damping)
-    codes[:, order] = _round_columns(array[:, order], per_column[:, order], factor, format)
+    order, factor = moments.factor(damping)
+    codes = _round_columns(array, start, order, factor)
     stored = codes.view(np.int8) if format == "int8" else codes
     return QuantizedMatrix.from_parts(start.parts() | {"lines": pack_codes(format, stored)})
 
 
-def _inverse_factor(h: np.ndarray, damping: float) -> np.ndarray:
-    """Upper triangular U with U^T U = (h + damping)^-1; h is damped in place."""
-    h[np.diag_indices_from(h)] += damping * np.mean(np.diag(h))
-    try:
-        return np.linalg.cholesky(np.linalg.inv(h)).T
-    except np.linalg.LinAlgError as error:
-        raise ValueError("gptq: the hessian is not positive; use more inputs or damping") from error
+def _moments(hessian: Any, columns: int) -> SecondMoments:
+    if not isinstance(hessian, SecondMoments):
+        return SecondMoments.from_matrix(hessian, columns)
+    if hessian.columns != columns:
+        raise ValueError(f"gptq: the hessian has {hessian.columns} columns, w has {columns}")
+    return hessian
 
 
 def _round_columns(
-    w: np.ndarray, scales: np.ndarray, factor: np.ndarray, format: str
+    w: np.ndarray, start: QuantizedMatrix, order: np.ndarray, factor: np.ndarray
 ) -> np.ndarray:
-    """Codes [N, K] of the columns in the order in which they come, one byte each."""
-    left = w.astype(np.float64)
-    codes = np.empty(w.shape, np.uint8, order="F")
-    nearest = Nearest(format)
-    for begin in range(0, w.shape[1], BLOCK):
-        end = min(begin + BLOCK, w.shape[1])
-        errors = np.empty((len(w), end - begin))
-        for k in range(begin, end):
-            codes[:, k], values = nearest(left[:, k], scales[:, k])
-            error = (left[:, k] - values) / factor[k, k]
-            left[:, k + 1 : end] -= np.outer(error, factor[k, k + 1 : end])
-            errors[:, k - begin] = error
-        left[:, end:] -= errors @ factor[begin:end, end:]
+    """Codes [N, K], one byte each; columns are rounded from the last of the order to the first."""
+    rows, size = w.shape
+    scales, group = start.scales(), start.group_size
+    errors = np.empty((rows, size), order="F")
+    codes = np.empty((rows, size), np.uint8, order="F")
+    nearest = Nearest(start.format)
+    for end in range(size, 0, -BLOCK):
+        begin = max(0, end - BLOCK)
+        # What the columns behind the block have done to its columns, as one product.
+        done = errors[:, end:] @ factor[begin:end, end:].T
+        for k in range(end - 1, begin - 1, -1):
+            column = order[k]
+            exact = w[:, column].astype(np.float64)
+            behind = done[:, k - begin] + errors[:, k + 1 : end] @ factor[k, k + 1 : end]
+            at = exact + behind / factor[k, k]
+            codes[:, column], values = nearest(at, scales[:, column // group])
+            errors[:, k] = exact - values
     return codes
 
 
@@ -123,14 +130,3 @@ class Nearest:
         inverse = np.divide(1.0, scales, out=np.zeros(len(scales)), where=scales != 0)
         at = np.searchsorted(self._middles, values * inverse)
         return self._codes[at], self._levels[at] * scales
-
-
-def _checked_hessian(hessian: Any, columns: int) -> np.ndarray:
-    h = np.array(hessian, np.float64)
-    if h.shape != (columns, columns):
-        raise ValueError(f"gptq: the hessian has shape {h.shape}; w has {columns} columns")
-    if not np.isfinite(h).all() or (np.diag(h) < 0).any():
-        raise ValueError("gptq: the hessian holds NaN, infinity or a negative square")
-    unused = np.diag(h) == 0  # inputs that are always zero: any rounding will do
-    h[unused, unused] = max(1.0, float(np.diag(h).max(initial=0.0)))
-    return h

@@ -4,8 +4,8 @@ After column k is fixed, the best change of the columns that are left is
 
     W[:, left] -= error / G[k, k] * G[k, left],    G = inverse of the hessian of the columns left
 
-and G loses row and column k by one step of Gaussian elimination. The library gets all rows of G
-that it needs from one Cholesky factor instead.
+and G loses row and column k by one step of Gaussian elimination. The library takes one Cholesky
+factor of the hessian instead, and no inverse.
 """
 
 from __future__ import annotations
