@@ -22,15 +22,21 @@ def peak_bytes() -> int:
 
     Linux: VmHWM; getrusage() would also count what the parent had when it started this process.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if Path("/proc/self/status").exists():
+        return status_bytes("VmHWM")
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def status_bytes(key: str) -> int:
+    """A figure of Linux's /proc/self/status: VmRSS, what is resident; VmHWM, the most there was;
+    RssAnon, of it the pages that are in no file."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {key}")
 
 
 def report(**figures: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from lowbit import _core
+from tiny_model import reviews, write_tiny_model
 
 LARGE = (512, 1024)  # 2 MB: from the memory that is kept
 
@@ -88,3 +92,44 @@ def test_threads_and_forked_children_allocate_at_once():
         done.set()
         for thread in threads:
             thread.join()
+
+
+GROWTH = """
+import json, sys
+from pathlib import Path
+
+import lowbit
+from lowbit.models import Encoder
+
+
+def status(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+folder, format, texts = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+double = format == "nf4"
+Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
+before = status("VmRSS")
+encoder = Encoder.from_pretrained(folder, format, 64, double, format, calibrate=texts or None)
+print(json.dumps({"growth": status("VmHWM") - before, "weights": encoder.nbytes}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("format", ["int8", "nf4"])
+def test_quantizing_takes_less_than_the_largest_weight_in_floats_and_the_result(
+    tmp_path, format, calibrated
+):
+    """A word table of 41 MB, beside layers whose sums of products are 8 MB."""
+    rows, width = 40_000, 256
+    folder = write_tiny_model(
+        tmp_path / "model", hidden_size=width, intermediate_size=4 * width, vocab_size=rows
+    )
+    texts = reviews(200)[0] if calibrated else []
+    command = [sys.executable, "-c", GROWTH, str(folder), format, json.dumps(texts)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    assert figures["weights"] < rows * width * 1.5
+    assert figures["growth"] < 4 * rows * width + figures["weights"]

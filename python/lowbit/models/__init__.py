@@ -4,16 +4,21 @@ from lowbit.models.batching import TokenBatch, TruncationWarning
 from lowbit.models.calibration import LinearReport
 from lowbit.models.classifier import Classifier
 from lowbit.models.encoder import Encoder
+from lowbit.models.format_choice import FormatPlan, choose_formats
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
+from lowbit.models.weight_store import WeightFormat
 
 __all__ = [
     "Checkpoint",
     "Classifier",
     "Encoder",
     "Evaluation",
+    "FormatPlan",
     "History",
     "LinearReport",
     "Step",
     "TokenBatch",
     "TruncationWarning",
+    "WeightFormat",
+    "choose_formats",
 ]

@@ -132,6 +132,16 @@ class TokenizedTexts:
         for begin in range(0, len(order), batch_size):
             yield order[begin : begin + batch_size]
 
+    def by_tokens(self, limit: int) -> Iterator[np.ndarray]:
+        """Indices of batches of at most `limit` tokens, or one text; longest texts first."""
+        order = np.argsort(-self.lengths, kind="stable")
+        begin = 0
+        while begin < len(order):
+            ends = np.cumsum(self.lengths[order[begin : begin + limit]])
+            end = begin + max(1, int(np.searchsorted(ends, limit, side="right")))
+            yield order[begin:end]
+            begin = end
+
     def shuffled(self, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Indices of the batches of one epoch: random, but alike in length inside a batch.
 

@@ -8,17 +8,17 @@ layers before it lost, and only one layer is ever in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.models.batching import TokenBatch
+from lowbit.models.layer_inputs import LayerInputs
 from lowbit.models.layers import Linear, TransformerLayer
+from lowbit.models.weight_store import WeightFormat
 from lowbit.quantization import InputStatistics, Method, PackedFormat, bias_shift
 from lowbit.quantization.methods import METHODS, Rounded, round_together
-
-Progress = Callable[[int, int], None]
+from lowbit.quantization.moments import SecondMoments
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class LinearReport:
     error
         Euclidean norm of the change of the weight, as a part of the weight's.
     output_error
-        The same for the outputs, bias aside, over the calibration inputs; where the bias was
-        corrected, without their mean change.
+        The same for the outputs, bias aside, over the calibration inputs.
     """
 
     name: str
@@ -45,18 +44,16 @@ class LinearReport:
 
 
 class Calibration:
-    """The texts on their way through the layers.
+    """Rounds the linears of one layer after another for the inputs that texts make.
 
     Parameters
     ----------
-    batches
-        The calibration texts.
-    hidden
-        What goes into the first layer, float32 [tokens, hidden_size] for each batch.
-    store
-        How weights are stored.
+    inputs
+        The calibration texts, before the first layer.
+    format_of
+        The format of the linear layer of this name, or None for one that stays as it is.
     method
-        How they are rounded.
+        How weights are rounded.
     bias_correction
         Whether biases give back what rounding adds to the mean of the outputs.
     compute
@@ -70,53 +67,39 @@ class Calibration:
 
     def __init__(
         self,
-        batches: Sequence[TokenBatch],
-        hidden: list[np.ndarray],
-        store: PackedFormat,
+        inputs: LayerInputs,
+        format_of: Callable[[str], WeightFormat | None],
         method: Method = METHODS["gptq"],
         bias_correction: bool = False,
         compute: str = "auto",
     ) -> None:
-        self._batches = batches
-        self._hidden = hidden
-        self._store = store
+        self._inputs = inputs
+        self._format_of = format_of
         self._method = method
         self._bias_correction = bias_correction
         self._compute = compute
+        # GPTQ alone takes the sums as they are; the others, and centred sums, need a copy.
+        rounding = method.scaling is None and method.rounding is METHODS["gptq"].rounding
+        self._in_place = rounding and not bias_correction
         self.reports: list[LinearReport] = []
 
     def round_layer(self, layer: TransformerLayer) -> None:
         """Round the layer's linears, and let the texts pass through it."""
-        stages = (
-            (layer.query, layer.key, layer.value),  # these have one input
-            (layer.attention_output,),
-            (layer.intermediate,),
-            (layer.output,),
-        )
-        for stage in stages:
-            self._round(stage, self._inputs(layer, stage[0]))
-        self._hidden = self._pass(layer)
+        self._inputs.pass_through(layer, self._round)
 
-    def _pass(self, layer: TransformerLayer) -> list[np.ndarray]:
-        states = zip(self._hidden, self._batches, strict=True)
-        return [layer(x, batch.indptr) for x, batch in states]
+    def _round(self, linears: list[Linear], inputs: InputStatistics) -> None:
+        """Round linears that have one input; those of one format together."""
+        asked = {linear.name: self._format_of(linear.name) for linear in linears}
+        for format in dict.fromkeys(asked.values()):
+            if format is not None:
+                own = [linear for linear in linears if asked[linear.name] == format]
+                self._round_to(PackedFormat(*format), own, inputs)
 
-    def _inputs(self, layer: TransformerLayer, linear: Linear) -> InputStatistics:
-        """Of one of the layer's linears, over all texts."""
-        inputs = InputStatistics(linear.shape[1])
-        linear.observe = inputs.observe
-        try:
-            self._pass(layer)
-        finally:
-            linear.observe = None
-        return inputs
-
-    def _round(self, stage: Sequence[Linear], inputs: InputStatistics) -> None:
-        """Round linears that have one input."""
-        weights = [linear.weight for linear in stage]
-        moments = inputs.hessian(self._bias_correction)
-        rounded = round_together(weights, self._method, self._store, inputs, moments)
-        for index, linear in enumerate(stage):
+    def _round_to(self, store: PackedFormat, own: list[Linear], inputs: InputStatistics) -> None:
+        moments = inputs.moments if self._in_place else inputs.hessian(self._bias_correction)
+        weights = [linear.weight for linear in own]
+        rounded = round_together(weights, self._method, store, inputs, moments)
+        for index, linear in enumerate(own):
             values = rounded.values(index)
             self.reports.append(_report(linear, values, rounded, index, moments))
             if self._bias_correction:
@@ -128,13 +111,19 @@ class Calibration:
 
 
 def _report(
-    linear: Linear, values: np.ndarray, rounded: Rounded, index: int, moments: np.ndarray
+    linear: Linear,
+    values: np.ndarray,
+    rounded: Rounded,
+    index: int,
+    moments: SecondMoments | np.ndarray,
 ) -> LinearReport:
     exact, matrix = linear.weight, rounded.matrices[index]
     change = values - exact
 
     def norm(w: np.ndarray) -> float:
         """Of the outputs: the square is the sum of w moments w^T over the diagonal."""
+        if isinstance(moments, SecondMoments):
+            return moments.norm(w)
         return float(np.sqrt(np.sum((w @ moments) * w)))
 
     return LinearReport(

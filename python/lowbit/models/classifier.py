@@ -60,7 +60,10 @@ class Classifier:
         if pooling not in POOLINGS:
             raise ValueError(f'Classifier: pooling="{pooling}" is not known; use one of {POOLINGS}')
         if pooling == "cls" and encoder.pooler is None:
-            raise ValueError('Classifier: pooling="cls" needs pooler.dense, which the model lacks')
+            raise ValueError(
+                'Classifier: pooling="cls" needs pooler.dense, which the model lacks; '
+                "`lowbit quantize` leaves it out of sentence models without --keep-pooler"
+            )
         if len(label_names) < 2:
             raise ValueError(f"Classifier: {len(label_names)} label; there must be at least two")
         self.encoder = encoder

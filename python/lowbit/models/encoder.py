@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.models import encoder_files
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.calibration import Calibration, LinearReport
+from lowbit.models.format_choice import choose_formats
+from lowbit.models.layer_inputs import BATCH_TOKENS, LayerInputs
 from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer, weight_format
-from lowbit.models.weight_store import Progress, WeightStore
+from lowbit.models.weight_store import POSITIONS, WORDS, Progress, WeightFormat, WeightStore
 from lowbit.quantization import Method
 from lowbit.tokenizers import Tokenizer
 
@@ -40,34 +43,34 @@ class Encoder:
     max_length : int
         Tokens a text may have; longer ones are cut with a warning.
     layers : list of TransformerLayer
+    word_embeddings, position_embeddings : Embedding
     pooler : Linear or None
-        The dense layer above the first token, where the folder has one.
+        The dense layer above the first token, where the folder has one and it was asked for.
     reports : list of LinearReport
         What rounding cost each linear layer that was calibrated.
     """
 
-    def __init__(self, folder: ModelFolder, store: WeightStore) -> None:
+    def __init__(self, folder: ModelFolder, store: WeightStore, pooler: bool = True) -> None:
         config = folder.config
         self.config = config
         self.tokenizer = Tokenizer.from_file(folder.tokenizer_path)
         self.sentence = folder.sentence
         self.max_length = int(folder.sentence.max_seq_length or config.max_position_embeddings)
         self.source = folder.path
-        read = folder.read
-        self.word_embeddings = store.word_table(folder, "embeddings.word_embeddings.weight")
-        self.position_embeddings = read("embeddings.position_embeddings.weight")
-        self.token_type_embeddings = read("embeddings.token_type_embeddings.weight")
+        self.word_embeddings = store.table(folder, WORDS)
+        self.position_embeddings = store.table(folder, POSITIONS)
+        self.token_type_embeddings = folder.read("embeddings.token_type_embeddings.weight")
         self.embedding_norm = _layer_norm(folder, "embeddings.LayerNorm")
         self.reports: list[LinearReport] = []
         self.layers = self._read_layers(folder, store)
-        has_pooler = "pooler.dense.weight" in folder.tensors
+        has_pooler = pooler and "pooler.dense.weight" in folder.tensors
         self.pooler = store.linear(folder, "pooler.dense") if has_pooler else None
 
     @classmethod
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
-        format: str | None = None,
+        format: str | Mapping[str, WeightFormat] | None = None,
         group_size: int | None = 64,
         double_quant: bool = False,
         embeddings: str | None = None,
@@ -76,6 +79,8 @@ class Encoder:
         progress: Progress | None = None,
         method: str | Method | None = None,
         bias_correction: bool = False,
+        pooler: bool = True,
+        budget: int | float | str | None = None,
     ) -> Encoder:
         """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
 
@@ -88,11 +93,14 @@ class Encoder:
             Folder of the model.
         format
             Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4" or "nf4"; None: as
-            `Encoder.save` stored them, which is not rounded again, else "fp32".
+            `Encoder.save` stored them, which is not rounded again, else "fp32". "auto": what
+            `choose_formats` chooses for the budget; or a format for each weight by its module's
+            name, as in `FormatPlan.formats`. Then those of tables are among them.
         group_size, double_quant
             As in `lowbit.quantize`.
         embeddings
-            Format of the word table, as in `lowbit.Embedding`; None as above.
+            Format of the word table, as in `lowbit.Embedding`; None as above. That of the positions
+            is the same, but has 8 bits at least.
         compute
             As in `lowbit.linear`; but for fp32 weights "auto" means "fp32".
         calibrate
@@ -107,14 +115,26 @@ class Encoder:
         bias_correction
             Let each bias give back what rounding adds to the mean of the layer's outputs over the
             texts.
+        pooler
+            False leaves out the dense layer above the first token, which `embed` does not use.
+        budget
+            With format="auto": bytes that the weights may take in a file, a number or "20MB".
 
         Raises
         ------
         FileNotFoundError, FileFormatError
             For a missing or broken file: which one, which tensor, what was expected.
         ValueError
-            For an unknown format or method, and for a method that lacks its texts.
+            For an unknown format or method, a method that lacks its texts, and a budget that is too
+            small or without "auto".
         """
+        if (format == "auto") != (budget is not None):
+            raise ValueError(
+                f'from_pretrained: format="auto" and budget belong together; got format={format!r} '
+                f"and budget={budget!r}"
+            )
+        if budget is not None:
+            format = choose_formats(folder, budget, calibrate, pooler, progress).formats
         store = WeightStore(
             format,
             group_size,
@@ -127,37 +147,42 @@ class Encoder:
             bias_correction,
         )
         with open_model_folder(folder) as opened:
-            return cls(opened, store)
+            return cls(opened, store, pooler)
 
     def _read_layers(self, folder: ModelFolder, store: WeightStore) -> list[TransformerLayer]:
         count = folder.config.num_hidden_layers
         if store.calibrate is None:
             return [_layer(folder, store, i) for i in range(count)]
-        tokenized = TokenizedTexts(self.tokenizer, store.calibrate, self.max_length)
-        batches = [tokenized.batch(rows) for rows in tokenized.by_length(32)]
-        calibration = Calibration(
-            batches,
-            [self._embed_tokens(batch) for batch in batches],
-            store.packed,
-            store.method,
-            store.bias_correction,
-            store.compute,
-        )
         layers = []
-        for i in range(count):
-            layers.append(_layer(folder, store, i))
-            calibration.round_layer(layers[-1])
-            if store.progress is not None:
-                store.progress(i + 1, count)
+        with closing(self.layer_inputs(store.calibrate)) as inputs:
+            calibration = Calibration(
+                inputs,
+                lambda name: store.format_of(name) if store.is_calibrated(name) else None,
+                store.method,
+                store.bias_correction,
+                store.compute,
+            )
+            for i in range(count):
+                layers.append(_layer(folder, store, i))
+                calibration.round_layer(layers[-1])
+                if store.progress is not None:
+                    store.progress(i + 1, count)
         self.reports = calibration.reports
         return layers
 
+    def layer_inputs(self, texts: Sequence[str]) -> LayerInputs:
+        """Texts before the first layer."""
+        tokenized = TokenizedTexts(self.tokenizer, texts, self.max_length)
+        batches = [tokenized.batch(rows) for rows in tokenized.by_tokens(BATCH_TOKENS)]
+        return LayerInputs(batches, self._embed_tokens, self.config.hidden_size)
+
     def _embed_tokens(self, batch: TokenBatch) -> np.ndarray:
         """What goes into the first layer, float32 [M, hidden_size]."""
+        longest = int(batch.positions.max(initial=-1)) + 1
         x = _core.embed(
             *self.word_embeddings.kernel_table(),
             batch.ids,
-            self.position_embeddings,
+            self.position_embeddings.first_rows(longest),
             batch.positions,
             self.token_type_embeddings,
             batch.type_ids,
@@ -274,15 +299,15 @@ class Encoder:
         """Bytes of all weights as they are stored."""
         scales = [linear.input_scale for linear in self.linears().values()]
         arrays = [*self._arrays(), *(scale for scale in scales if scale is not None)]
-        return self.word_embeddings.nbytes + sum(_nbytes(array) for array in arrays)
+        return sum(_nbytes(array) for array in arrays)
 
     @property
     def nbytes_fp32(self) -> int:
         """Bytes of the same weights in float32."""
-        words = self.config.vocab_size * self.config.hidden_size
-        return 4 * (words + sum(_count(array) for array in self._arrays()))
+        return 4 * sum(_count(array) for array in self._arrays())
 
     def _arrays(self) -> Iterable[Any]:
+        yield self.word_embeddings
         yield self.position_embeddings
         yield self.token_type_embeddings
         norms = [self.embedding_norm]

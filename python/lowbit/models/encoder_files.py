@@ -57,7 +57,7 @@ def _weights(encoder: Encoder) -> tuple[dict[str, QuantizedMatrix], dict[str, np
     """The packed and the other weights by the names of `expected_tensors`."""
     stored: dict[str, Any] = {
         "embeddings.word_embeddings.weight": encoder.word_embeddings.stored(),
-        "embeddings.position_embeddings.weight": encoder.position_embeddings,
+        "embeddings.position_embeddings.weight": encoder.position_embeddings.stored(),
         "embeddings.token_type_embeddings.weight": encoder.token_type_embeddings,
     }
     norms = {"embeddings.LayerNorm": encoder.embedding_norm}

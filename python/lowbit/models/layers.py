@@ -225,6 +225,13 @@ class TransformerLayer:
         ]
 
     def __call__(self, x: np.ndarray, indptr: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        attended = self.attended(self.context(x, indptr, tape), x, tape)
+        return self.fed_forward(self.inner(attended, tape), attended, tape)
+
+    # The forward pass in the parts between which linears see their inputs
+
+    def context(self, x: np.ndarray, indptr: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """What attention gathers: the input of `attention_output`."""
         q, k, v = (linear(x, tape) for linear in (self.query, self.key, self.value))
         mask = NO_DROPOUT
         if tape is not None and tape.dropout:
@@ -233,11 +240,24 @@ class TransformerLayer:
         context, lse = _core.attention(q, k, v, self.heads, indptr, *mask)
         if tape is not None:
             tape.push(q, k, v, context, lse, indptr, mask)
-        attended = add_and_norm(self.attention_output, self.attention_norm, context, x, tape)
+        return context
+
+    def attended(self, context: np.ndarray, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """The input of `intermediate`."""
+        return add_and_norm(self.attention_output, self.attention_norm, context, x, tape)
+
+    def inner(self, attended: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """The input of `output`."""
         inner = self.intermediate(attended, tape)
         if tape is not None:
             tape.push(inner)
-        return add_and_norm(self.output, self.output_norm, _core.activation(inner), attended, tape)
+        return _core.activation(inner)
+
+    def fed_forward(
+        self, inner: np.ndarray, attended: np.ndarray, tape: Tape | None = None
+    ) -> np.ndarray:
+        """The output of the layer."""
+        return add_and_norm(self.output, self.output_norm, inner, attended, tape)
 
     def backward(self, dy: np.ndarray, tape: Tape, need_dx: bool = True) -> np.ndarray | None:
         """Gradient of the layer's input, or None when nothing below it is trained."""

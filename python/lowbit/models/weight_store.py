@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lowbit.arrays import float32_to_bf16, float32_to_fp16
+from lowbit import _core
+from lowbit.arrays import bf16_to_float32, float32_to_bf16, float32_to_fp16
 from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder
 from lowbit.models.layers import Linear, weight_format
@@ -15,25 +17,60 @@ from lowbit.quantization.matrix import QuantizedMatrix, packed_formats
 from lowbit.quantization.methods import METHODS, Method, PackedFormat, find_method
 
 DENSE_FORMATS = ("fp32", "bf16", "fp16")
+WORDS = "embeddings.word_embeddings"
+POSITIONS = "embeddings.position_embeddings"
 Progress = Callable[[int, int], None]
 
 
+class WeightFormat(NamedTuple):
+    """The format of one weight.
+
+    Attributes
+    ----------
+    format
+        "fp32", "bf16", "fp16", or a packed one.
+    group_size, double_quant
+        As in `lowbit.quantize`; tables have their own, and dense formats none.
+
+    Examples
+    --------
+    >>> str(WeightFormat("nf4", 64, True)), str(WeightFormat("int8", None)), WeightFormat("fp16")
+    ('nf4 g64 double', 'int8', WeightFormat(format='fp16', group_size=None, double_quant=False))
+    """
+
+    format: str
+    group_size: int | None = None
+    double_quant: bool = False
+
+    def __str__(self) -> str:
+        group = f" g{self.group_size}" if self.group_size else ""
+        return self.format + group + " double" * self.double_quant
+
+    @property
+    def packed(self) -> bool:
+        return self.format in packed_formats()
+
+
+Formats = str | Mapping[str, WeightFormat] | None
+
+
 class WeightStore:
-    """Reads linear layers and word tables of a folder into the formats asked for.
+    """Reads linear layers and tables of a folder into the formats asked for.
 
     What the folder holds in packed form stays as it is: rounding it again could only lose.
 
     Parameters
     ----------
     format, embeddings
-        Of linear layers and of the word table; None: packed as stored, or float32.
+        Of linear layers and of the word table; None: packed as stored, or float32. A mapping has a
+        `WeightFormat` for every module name, those of the two tables included.
     group_size, double_quant, compute, calibrate, progress, method, bias_correction
         As in `Encoder.from_pretrained`.
     """
 
     def __init__(
         self,
-        format: str | None = None,
+        format: Formats = None,
         group_size: int | None = 64,
         double_quant: bool = False,
         embeddings: str | None = None,
@@ -43,31 +80,78 @@ class WeightStore:
         method: str | Method | None = None,
         bias_correction: bool = False,
     ) -> None:
-        known = [*DENSE_FORMATS, *packed_formats()]
-        if format is not None and format not in known:
-            raise ValueError(f'from_pretrained: format="{format}" is not known; use one of {known}')
-        if calibrate is not None and format not in packed_formats():
-            raise ValueError(
-                f"from_pretrained: calibrate is for packed formats, {packed_formats()}; "
-                f"format={format!r} rounds every weight by itself"
-            )
-        if calibrate is not None and not len(calibrate):
-            raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
-        self.method = _checked_method(method, bias_correction, format, calibrate is not None)
-        self.bias_correction = bias_correction
-        self.format = format
-        self.group_size = group_size
-        self.double_quant = double_quant and format in packed_formats()
-        self.embeddings = embeddings
+        self._by_name = dict(format) if isinstance(format, Mapping) else None
+        self._format = None if isinstance(format, Mapping) else format
+        self._group_size = group_size
+        self._double_quant = double_quant
+        self._embeddings = embeddings
         self.compute = compute
         self.calibrate = calibrate
         self.progress = progress
+        self._check()
+        packed = any(format in packed_formats() for format in self._asked())
+        self.method = _checked_method(
+            method, bias_correction, packed, self._format, self.calibrate is not None
+        )
+        self.bias_correction = bias_correction
 
-    @property
-    def packed(self) -> PackedFormat:
-        """How weights are stored, where the format is a packed one."""
-        assert self.format is not None
-        return PackedFormat(self.format, self.group_size, self.double_quant)
+    def _asked(self) -> list[str | None]:
+        """Formats of linear layers, or of every weight that has one by name."""
+        if self._by_name is None:
+            return [self._format]
+        return [format[0] for format in self._by_name.values()]
+
+    def _check(self) -> None:
+        known = [*DENSE_FORMATS, *packed_formats()]
+        asked = self._asked()
+        for format in asked:
+            if format is not None and format not in known:
+                raise ValueError(
+                    f'from_pretrained: format="{format}" is not known; use one of {known}'
+                )
+        if self._by_name is not None and self._embeddings is not None:
+            raise ValueError(
+                f"from_pretrained: embeddings={self._embeddings!r} beside a format for each weight;"
+                f' put that of the word table there, as "{WORDS}"'
+            )
+        if self.calibrate is None:
+            return
+        if not any(format in packed_formats() for format in asked):
+            if self._by_name is not None:  # the budget was large enough for floats
+                self.calibrate = None
+                return
+            raise ValueError(
+                f"from_pretrained: calibrate is for packed formats, {packed_formats()}; "
+                f"format={self._format!r} rounds every weight by itself"
+            )
+        if not len(self.calibrate):
+            raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
+
+    def format_of(self, name: str) -> WeightFormat | None:
+        """What the weight of a module is to be stored in; None: packed as it is, or float32.
+
+        Raises
+        ------
+        ValueError
+            If formats are asked for by name, and this one has none.
+        """
+        if self._by_name is not None:
+            if name not in self._by_name:
+                raise ValueError(
+                    f"from_pretrained: format says nothing of {name}; give every weight one"
+                )
+            return WeightFormat(*self._by_name[name])
+        if name == WORDS:
+            return self._embeddings and WeightFormat(self._embeddings)
+        if name == POSITIONS:
+            return self._embeddings and WeightFormat(position_format(self._embeddings))
+        return self._format and WeightFormat(self._format, self._group_size, self._double_quant)
+
+    def is_calibrated(self, name: str) -> bool:
+        """Whether the weight of this module is rounded for the inputs that texts make."""
+        asked = self.format_of(name)
+        calibrated = self.calibrate is not None and name.startswith("encoder.")
+        return calibrated and asked is not None and asked.packed
 
     def linear(self, folder: ModelFolder, name: str) -> Linear:
         """The linear layer `name` of the folder, its weight in this store's format.
@@ -78,21 +162,14 @@ class WeightStore:
         input_scale = folder.read_input_scale(name)
         if input_scale is not None and isinstance(weight, np.ndarray):
             weight, input_scale = weight * input_scale, None  # no need to keep it apart
-        format = self.format or "fp32"
-        calibrated = self.calibrate is not None and name.startswith("encoder.")
+        asked, calibrated = self.format_of(name), self.is_calibrated(name)
         if isinstance(weight, QuantizedMatrix):
-            self._check_stored(f"{name}.weight", weight.format, self.format, calibrated)
+            _check_stored(f"{name}.weight", weight.format, asked, calibrated)
             weight = weight._packed
-        elif calibrated or format == "fp32":
-            pass
-        elif format == "bf16":
-            weight = float32_to_bf16(weight)
-        elif format == "fp16":
-            weight = float32_to_fp16(weight)
-        else:
+        elif asked is not None and not calibrated:
             # What needs inputs has them for the encoder's layers alone.
             method = METHODS["nearest"] if self.method.needs_inputs else self.method
-            weight = method.rounding(weight, self.packed, None)._packed
+            weight = round_weight(weight, asked, method)
         # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
         exact = self.compute == "auto" and weight_format(weight) == "fp32" and not calibrated
         # Products in int8 are of packed weights alone, which these become when they are calibrated.
@@ -102,29 +179,93 @@ class WeightStore:
         linear.input_scale = input_scale
         return linear
 
-    def word_table(self, folder: ModelFolder, name: str) -> Embedding:
-        """The embedding table `name` of the folder."""
-        table = folder.read_weight(name)
-        if isinstance(table, QuantizedMatrix):
-            self._check_stored(name, table.format, self.embeddings, False)
+    def table(self, folder: ModelFolder, module: str) -> Embedding:
+        """The embedding table of a module."""
+        name, asked = f"{module}.weight", self.format_of(module)
+        stored = folder.tensors[name]
+        if stored.packed is not None:
+            table = folder.read_weight(name)
+            _check_stored(name, table.format, asked, False)
             return Embedding.from_packed(table)
-        return Embedding(table, self.embeddings or "fp32")
+        return read_table(folder, module, asked.format if asked else "fp32")
 
-    def _check_stored(self, name: str, stored: str, asked: str | None, calibrated: bool) -> None:
-        if asked is not None and (asked != stored or calibrated):
-            raise ValueError(
-                f'from_pretrained: {name} is stored in "{stored}" and is not rounded again; leave '
-                "the format out, or read the folder that it was made from"
-            )
+
+def read_table(folder: ModelFolder, module: str, format: str) -> Embedding:
+    """A table that the folder holds in floats; some rows are in float32 at a time."""
+    name = f"{module}.weight"
+    return Embedding.from_rows(
+        lambda first, end: folder.read(name, (first, end)), folder.tensors[name].shape, format
+    )
+
+
+def position_format(words: str) -> str:
+    """Format of the position table beside a word table in this one.
+
+    It is small, and every token has a row of it: it never has fewer than 8 bits.
+
+    Examples
+    --------
+    >>> position_format("nf4"), position_format("bf16")
+    ('int8', 'bf16')
+    """
+    return "int8" if words in packed_formats() else words
+
+
+def round_weight(
+    weight: np.ndarray, asked: WeightFormat, method: Method = METHODS["nearest"]
+) -> Any:
+    """A float32 weight [N, K] as a linear layer keeps it, rounded without inputs."""
+    if asked.format == "fp32":
+        return weight
+    if asked.format == "bf16":
+        return float32_to_bf16(weight)
+    if asked.format == "fp16":
+        return float32_to_fp16(weight)
+    return method.rounding(weight, PackedFormat(*asked), None)._packed
+
+
+def stored_bytes(shape: tuple[int, ...], format: WeightFormat) -> int:
+    """Bytes that a weight [N, K] takes in a file.
+
+    Examples
+    --------
+    >>> [stored_bytes((16, 64), WeightFormat(name, 64)) for name in ("nf4", "int8", "fp16")]
+    [576, 1088, 2048]
+    """
+    if format.packed:  # zeros that nobody writes take no memory
+        zeros = np.zeros(shape, np.float32)
+        return round_weight(zeros, format).nbytes
+    return math.prod(shape) * (4 if format.format == "fp32" else 2)
+
+
+def dense_weight(weight: Any) -> np.ndarray:
+    """What a linear layer's weight stands for, float32 [N, K]."""
+    if isinstance(weight, _core.PackedMatrix):
+        return _core.dequantize(weight)
+    if weight.dtype == np.uint16:
+        return bf16_to_float32(weight)
+    return weight.astype(np.float32, copy=False)
+
+
+def _check_stored(name: str, stored: str, asked: WeightFormat | None, calibrated: bool) -> None:
+    if asked is not None and (asked.format != stored or calibrated):
+        raise ValueError(
+            f'from_pretrained: {name} is stored in "{stored}" and is not rounded again; leave '
+            "the format out, or read the folder that it was made from"
+        )
 
 
 def _checked_method(
-    method: str | Method | None, bias_correction: bool, format: str | None, calibrated: bool
+    method: str | Method | None,
+    bias_correction: bool,
+    packed: bool,
+    format: str | None,
+    calibrated: bool,
 ) -> Method:
     """How weights are rounded; without a word about it, GPTQ where there are texts."""
     if method is None:
         found = METHODS["gptq" if calibrated else "nearest"]
-    elif format in packed_formats():
+    elif packed:
         found = find_method(method, "from_pretrained")
     else:
         raise ValueError(

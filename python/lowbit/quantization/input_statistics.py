@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.quantization.moments import SecondMoments
+
 
 class InputStatistics:
     """Sums over the inputs of a layer, K columns; the inputs themselves are not kept.
@@ -14,6 +16,8 @@ class InputStatistics:
         Rows seen.
     largest : numpy.ndarray
         float64 [K]: largest magnitude of each column.
+    moments : SecondMoments
+        What `hessian` copies.
 
     Examples
     --------
@@ -30,7 +34,7 @@ class InputStatistics:
         self.largest = np.zeros(columns)
         self._sum = np.zeros(columns)
         self._magnitudes = np.zeros(columns)
-        self._squares = np.zeros((columns, columns))
+        self.moments = SecondMoments(columns)
 
     def observe(self, x: np.ndarray) -> None:
         """Add inputs [M, K], float32.
@@ -49,7 +53,7 @@ class InputStatistics:
         self._magnitudes += added
         self._sum += x.sum(axis=0, dtype=np.float64)
         np.maximum(self.largest, magnitudes.max(axis=0, initial=0), out=self.largest)
-        self._squares += x.T @ x
+        self.moments.add(x)
 
     @property
     def mean(self) -> np.ndarray:
@@ -67,8 +71,8 @@ class InputStatistics:
         Centred it is what counts where a bias takes the mean error of the outputs away.
         """
         if not centred:
-            return self._squares
-        h = self._squares - np.outer(self._sum, self.mean)
+            return self.moments.matrix()
+        h = self.moments.matrix() - np.outer(self._sum, self.mean)
         # Of a column that never changes, rounding may leave a negative square.
         np.fill_diagonal(h, np.maximum(np.diag(h), 0))
         return h

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from lowbit.quantization.gptq import gptq
 from lowbit.quantization.hqq import hqq
 from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
+from lowbit.quantization.moments import SecondMoments
 from lowbit.quantization.search import quantize_to, search_scales
 
 
@@ -40,7 +41,7 @@ class PackedFormat(NamedTuple):
     double_quant: bool = False
 
 
-Rounding = Callable[[np.ndarray, PackedFormat, "np.ndarray | None"], QuantizedMatrix]
+Rounding = Callable[[np.ndarray, PackedFormat, Any], QuantizedMatrix]
 """Weights [N, K], their format, and the second moments [K, K] of their inputs, or None."""
 Scaling = Callable[[Sequence[np.ndarray], PackedFormat, InputStatistics, np.ndarray], np.ndarray]
 """Weights of one input, their format, the inputs, their second moments; scales [K]."""
@@ -83,7 +84,7 @@ def _hqq(w: np.ndarray, store: PackedFormat, hessian: np.ndarray | None) -> Quan
     return quantize_to(w, scales, *store)
 
 
-def _gptq(w: np.ndarray, store: PackedFormat, hessian: np.ndarray | None) -> QuantizedMatrix:
+def _gptq(w: np.ndarray, store: PackedFormat, hessian: Any) -> QuantizedMatrix:
     return gptq(w, hessian, *store)
 
 
@@ -166,7 +167,7 @@ def round_together(
     method: Method,
     store: PackedFormat,
     inputs: InputStatistics,
-    hessian: np.ndarray,
+    hessian: np.ndarray | SecondMoments,
 ) -> Rounded:
     """Round weights that have one input.
 
@@ -178,7 +179,8 @@ def round_together(
         Of all of them; some rows at least.
     hessian
         Second moments of the inputs, [K, K]: `inputs.hessian()`, or centred where `bias_shift` is
-        going to be taken off the biases. Then only deviations from the mean input count.
+        going to be taken off the biases. Then only deviations from the mean input count. GPTQ
+        also takes `inputs.moments`, without a copy.
 
     Examples
     --------
