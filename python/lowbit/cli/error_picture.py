@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from lowbit.cli.console import Console
 from lowbit.cli.measurements import megabytes
-from lowbit.cli.picture import GRID, MISSING, QUIET, TEST, TRAIN, figure_for
+from lowbit.cli.picture import GRID, INK, MISSING, QUIET, TEST, TRAIN, figure_for
+
+SHADES = (TRAIN, "#f0b429", "#8bc4a8", "#e09f9f", "#b8a1d9", "#c9b79c")
+"""Of the formats, in the order in which they appear."""
+
+
+def format_label(layer: dict[str, Any]) -> str:
+    """The format of a layer of the report, with its group size.
+
+    Examples
+    --------
+    >>> format_label({"format": "nf4", "group_size": 64}), format_label({"format": "int8"})
+    ('nf4 g64', 'int8')
+    """
+    return layer["format"] + (f" g{layer['group_size']}" if layer.get("group_size") else "")
 
 
 def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:
@@ -39,15 +54,31 @@ def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:
 
 
 def _draw_bars(axes: Any, layers: list[dict[str, Any]]) -> None:
-    """A bar for each weight, and a shorter one inside for its outputs where they are known."""
+    """A bar for each weight in the colour of its format, and a shorter one inside for its outputs
+    where they are known."""
     places = range(len(layers))
-    axes.barh(
-        places,
-        [layer["error"] for layer in layers],
-        color=TRAIN,
-        height=0.75,
-        label="change of the weight",
-    )
+    labels = [format_label(layer) for layer in layers]
+    for shade, label in zip(itertools.cycle(SHADES), dict.fromkeys(labels)):
+        own = [i for i in places if labels[i] == label]
+        axes.barh(
+            own,
+            [layers[i]["error"] for i in own],
+            color=shade,
+            height=0.75,
+            label=f"change of the weight, {label}",
+        )
+    for i, layer in enumerate(layers):
+        longest = max(layer["error"], layer["output_error"] or 0.0)
+        axes.annotate(
+            f"{labels[i]}  {layer['bytes'] / 1e6:.2f} MB",
+            (longest, i),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+            color=INK,
+        )
+    axes.margins(x=0.16)
     known = [i for i in places if layers[i]["output_error"] is not None]
     if known:
         axes.barh(
@@ -64,6 +95,6 @@ def _draw_bars(axes: Any, layers: list[dict[str, Any]]) -> None:
     axes.set_xlabel("Euclidean norm of the change, as a part of the whole", loc="left")
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, -0.04), ncols=2)
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, -0.04), ncols=2, fontsize=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from lowbit._core import PackedMatrix
 from lowbit.cli.console import Console, columns, table
-from lowbit.cli.error_picture import draw_errors
+from lowbit.cli.error_picture import draw_errors, format_label
 from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import Stopwatch, machine, machine_line, megabytes, peak_memory
 from lowbit.cli.task import find_model
 from lowbit.embeddings import Embedding
 from lowbit.files import read_texts
-from lowbit.files.model_folder import open_model_folder
-from lowbit.models import Encoder
-from lowbit.quantization import QuantizedMatrix
-
-HEADINGS = ("layer", "shape", "format", "MB", "error", "of outputs")
+from lowbit.files.model_folder import ModelFolder, open_model_folder
+from lowbit.files.sentence_config import says_pooling
+from lowbit.models import Encoder, FormatPlan, choose_formats
+from lowbit.models.layers import weight_format
+from lowbit.models.weight_store import POSITIONS, WORDS, dense_weight
+from lowbit.quantization.search import row_chunks
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -27,17 +29,22 @@ def run(args: argparse.Namespace, console: Console) -> int:
     target = Path(args.output)
     if target.exists():
         raise FileExistsError(f"quantize: --output {args.output!r} exists; choose a new folder")
+    _check_options(args)
     texts, check_texts = _texts(args, args.calibrate), _texts(args, args.check)
     name, folder = find_model(args)
     watch = Stopwatch()
-    encoder = _round(args, folder, texts, console)
-    layers = _layers(encoder, folder)
+    # A model whose files say how sentences become vectors does not use the pooler for them.
+    pooler = args.keep_pooler or not says_pooling(folder)
+    plan = _choose(args, folder, texts, pooler, console)
+    encoder = _round(args, folder, texts, plan, pooler, console)
+    layers = _layers(encoder, folder, plan)
     report: dict[str, Any] = {
         "command": "quantize",
         "machine": machine(),
         "model": {"name": name, "format": encoder.format, "bytes": encoder.nbytes},
         "embeddings": encoder.word_embeddings.format,
         "bytes_fp32": encoder.nbytes_fp32,
+        "pooler_left_out": not pooler and _has_pooler(folder),
         "calibration_texts": len(texts or []),
         "method": args.method or ("gptq" if texts else "nearest"),
         "bias_correction": args.bias_correction,
@@ -46,11 +53,30 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "seconds": watch.seconds,
         "peak_memory_bytes": peak_memory(),
     }
+    if plan is not None:
+        report["budget"] = {"bytes": plan.budget, "cost": plan.loss, "measure": plan.measure}
     encoder.save(target)
+    report["file_bytes"] = (target / "model.safetensors").stat().st_size
     if check_texts is not None:
         report["drift"] = _drift(encoder, folder, check_texts)
     _show(report, target, args, console)
     return OK
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    auto = args.format == "auto"
+    if auto and args.budget is None:
+        raise ValueError("quantize: --format auto needs a size to stay below: --budget 20MB")
+    for option in ("group_size", "embeddings") if auto else ("budget",):
+        if getattr(args, option) is not None:
+            name = option.replace("_", "-")
+            word = "chooses that" if auto else "has no budget; use --format auto"
+            raise ValueError(f"quantize: --{name} beside --format {args.format}, which {word}")
+
+
+def _has_pooler(folder: Path) -> bool:
+    with open_model_folder(folder) as opened:
+        return "pooler.dense.weight" in opened.tensors
 
 
 def _texts(args: argparse.Namespace, path: str | None) -> list[str] | None:
@@ -61,61 +87,99 @@ def _texts(args: argparse.Namespace, path: str | None) -> list[str] | None:
     return texts[:: -(-len(texts) // args.texts)]
 
 
+def _choose(
+    args: argparse.Namespace,
+    folder: Path,
+    texts: list[str] | None,
+    pooler: bool,
+    console: Console,
+) -> FormatPlan | None:
+    if args.format != "auto":
+        return None
+    with console.progress("measuring layers") as bar:
+        return choose_formats(folder, args.budget, texts, pooler, bar.update)
+
+
 def _round(
-    args: argparse.Namespace, folder: Path, texts: list[str] | None, console: Console
+    args: argparse.Namespace,
+    folder: Path,
+    texts: list[str] | None,
+    plan: FormatPlan | None,
+    pooler: bool,
+    console: Console,
 ) -> Encoder:
-    by_row = args.format == "int8" if args.group_size is None else args.group_size == 0
+    options: dict[str, Any] = {"format": plan.formats} if plan else _uniform(args)
     with console.progress("calibrating layers") as bar:
         return Encoder.from_pretrained(
             folder,
-            format=args.format,
-            group_size=None if by_row else args.group_size or 64,
-            # int4's scales have signs, around whose mean 8 bits are too few.
-            double_quant=args.format == "nf4",
-            embeddings=args.embeddings or args.format,
             calibrate=texts,
             progress=bar.update,
+            pooler=pooler,
             method=args.method,
             bias_correction=args.bias_correction,
+            **options,
         )
 
 
-def _layers(encoder: Encoder, folder: Path) -> list[dict[str, Any]]:
+def _uniform(args: argparse.Namespace) -> dict[str, Any]:
+    by_row = args.format == "int8" if args.group_size is None else args.group_size == 0
+    return {
+        "format": args.format,
+        "group_size": None if by_row else args.group_size or 64,
+        # int4's scales have signs, around whose mean 8 bits are too few.
+        "double_quant": args.format == "nf4",
+        "embeddings": args.embeddings or args.format,
+    }
+
+
+def _layers(encoder: Encoder, folder: Path, plan: FormatPlan | None) -> list[dict[str, Any]]:
     """What rounding cost, layer by layer; one original weight is in memory at a time."""
     of_outputs = {report.name: report.output_error for report in encoder.reports}
-    words = encoder.word_embeddings
-    stored: dict[str, Any] = {"embeddings.word_embeddings": (words, None)} | {
-        name: (QuantizedMatrix(linear.weight), linear.input_scale)
-        for name, linear in encoder.linears().items()
+    stored: dict[str, Any] = {
+        WORDS: encoder.word_embeddings,
+        POSITIONS: encoder.position_embeddings,
     }
+    stored |= {name: linear.weight for name, linear in encoder.linears().items()}
+    scales = {name: linear.input_scale for name, linear in encoder.linears().items()}
+    found = []
     with open_model_folder(folder) as opened:
-        return [
-            {
+        for name, weight in stored.items():
+            table = isinstance(weight, Embedding)
+            format = weight.format if table else weight_format(weight)
+            layer = {
                 "name": name,
                 "shape": list(weight.shape),
-                "format": weight.format,
+                "format": format,
+                "group_size": _group_size(weight.stored() if table else weight),
                 "bytes": weight.nbytes,
-                "error": _relative_error(weight, opened.read(f"{name}.weight"), scale),
+                "error": _relative_error(weight, opened, f"{name}.weight", scales.get(name)),
                 "output_error": of_outputs.get(name),
             }
-            for name, (weight, scale) in stored.items()
-        ]
+            if plan is not None:
+                taken = [o for o in plan.options[name] if o.format == plan.formats[name]]
+                layer["cost"] = taken[0].loss
+            found.append(layer)
+    return found
 
 
-def _relative_error(
-    weight: Embedding | QuantizedMatrix, exact: np.ndarray, scale: np.ndarray | None
-) -> float:
+def _group_size(weight: Any) -> int | None:
+    """Columns that share a scale, where that is less than a row."""
+    grouped = isinstance(weight, PackedMatrix) and weight.group_size < weight.shape[1]
+    return weight.group_size if grouped else None
+
+
+def _relative_error(weight: Any, folder: ModelFolder, name: str, scale: np.ndarray | None) -> float:
     """Norm of the change as a part of the whole; tables are read some rows at a time."""
-    if isinstance(weight, QuantizedMatrix):
-        weight = Embedding.from_packed(weight)
-    change = 0.0
-    for first in range(0, len(exact), 4096):
-        rows = exact[first : first + 4096]
-        read = weight(np.arange(first, first + len(rows)))
-        if scale is not None:
-            read = read * scale
-        change += float(np.sum((read - rows) ** 2, dtype=np.float64))
-    return float(np.sqrt(change)) / max(float(np.linalg.norm(exact)), 1e-30)
+    change = norm = 0.0
+    whole = None if isinstance(weight, Embedding) else dense_weight(weight)
+    if whole is not None and scale is not None:
+        whole = whole * scale
+    for first, end in row_chunks(*weight.shape):
+        exact = folder.read(name, (first, end))
+        read = weight(np.arange(first, end)) if whole is None else whole[first:end]
+        change += float(np.sum((read - exact) ** 2, dtype=np.float64))
+        norm += float(np.sum(exact**2, dtype=np.float64))
+    return float(np.sqrt(change / max(norm, 1e-60)))
 
 
 def _drift(encoder: Encoder, folder: Path, texts: list[str]) -> dict[str, float]:
@@ -134,25 +198,21 @@ def _method_line(report: dict[str, Any]) -> str:
 
 
 def _show(report: dict[str, Any], target: Path, args: argparse.Namespace, console: Console) -> None:
-    lines = [HEADINGS] + [
-        (
-            layer["name"],
-            "x".join(str(size) for size in layer["shape"]),
-            layer["format"],
-            f"{layer['bytes'] / 1e6:.2f}",
-            f"{layer['error']:.4f}",
-            "" if layer["output_error"] is None else f"{layer['output_error']:.4f}",
-        )
-        for layer in report["layers"]
-    ]
     console.heading("What rounding cost")
-    console.say(columns(lines))
+    console.say(columns(_table(report)))
+    model = report["model"]
     rows = [
-        ("model", f"{report['model']['name']}, {report['model']['format']}"),
-        ("size", f"{megabytes(report['model']['bytes'])} of {megabytes(report['bytes_fp32'])}"),
+        ("model", f"{model['name']}, {model['format']}"),
+        ("size", f"{megabytes(model['bytes'])} of {megabytes(report['bytes_fp32'])}"),
         ("rounding", _method_line(report)),
-        ("folder", str(target)),
+        ("folder", f"{target}, weights in {megabytes(report['file_bytes'])}"),
     ]
+    if "budget" in report:
+        budget = report["budget"]
+        rows.append(("budget", megabytes(budget["bytes"])))
+        rows.append(("cost", f"{budget['cost']:.2e}, sum of: {budget['measure']}"))
+    if report["pooler_left_out"]:
+        rows.append(("left out", "pooler.dense, which vectors do not need; see --keep-pooler"))
     if "drift" in report:
         drift = report["drift"]
         found = f"mean {drift['mean']:.4f}, lowest {drift['lowest']:.4f} of {drift['texts']} texts"
@@ -166,3 +226,22 @@ def _show(report: dict[str, Any], target: Path, args: argparse.Namespace, consol
     console.heading("Result")
     console.result(table(rows))
     console.document(report)
+
+
+def _table(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line for each weight."""
+    headings = ["layer", "shape", "format", "MB", "error", "of outputs"]
+    lines = [tuple(headings + ["cost"] * ("budget" in report))]
+    for layer in report["layers"]:
+        line = [
+            layer["name"],
+            "x".join(str(size) for size in layer["shape"]),
+            format_label(layer),
+            f"{layer['bytes'] / 1e6:.2f}",
+            f"{layer['error']:.4f}",
+            "" if layer["output_error"] is None else f"{layer['output_error']:.4f}",
+        ]
+        if "cost" in layer:
+            line.append(f"{layer['cost']:.1e}")
+        lines.append(tuple(line))
+    return lines

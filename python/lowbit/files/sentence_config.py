@@ -66,6 +66,17 @@ def read_sentence_config(folder: Path) -> SentenceConfig:
     )
 
 
+def says_pooling(folder: Path) -> bool:
+    """Whether files of the folder say how vectors of texts come from those of tokens.
+
+    Examples
+    --------
+    >>> says_pooling(Path("no such folder"))
+    False
+    """
+    return (folder / "modules.json").exists() or (folder / "1_Pooling" / "config.json").exists()
+
+
 def _read_modules(path: Path) -> tuple[Path, bool]:
     """Name of the pooling folder, and whether a Normalize module follows it."""
     if not path.exists():

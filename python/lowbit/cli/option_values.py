@@ -1,0 +1,68 @@
+"""Converters for the values of options: numbers with limits, sizes with units."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A converter for whole numbers from `low` to `high`.
+
+    Examples
+    --------
+    >>> whole(1, 8)("4")
+    4
+    """
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}; got {text!r}"
+            )
+        return value
+
+    return convert
+
+
+def size(text: str) -> int:
+    """A converter for bytes with a unit.
+
+    Examples
+    --------
+    >>> size("1.5kB")
+    1500
+    """
+    from lowbit.quantization.allocation import parse_size  # which takes a while to import
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def number(low: float, high: float, open_low: bool = False) -> Callable[[str], float]:
+    """A converter for numbers from `low` (or above it) to `high`.
+
+    Examples
+    --------
+    >>> number(0, 1)("0.25")
+    0.25
+    """
+    rule = f"above {low:g} and at most {high:g}" if open_low else f"from {low:g} to {high:g}"
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or (open_low and value == low):
+            raise argparse.ArgumentTypeError(f"must be a number {rule}; got {text!r}")
+        return value
+
+    return convert
