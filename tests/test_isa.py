@@ -105,8 +105,11 @@ def byte_products(rng: np.random.Generator) -> Iterator[Arrays]:
         x, residual = normal(rng, tokens, inputs), normal(rng, tokens, outputs)
         a, b = normal(rng, 5, inputs), normal(rng, outputs, 5)
         for weight in weights(rng, outputs, inputs):
-            if isinstance(weight, _core.PackedMatrix):
-                yield list(_core.linear_forward(x, weight, None, residual, a, b, compute="int8"))
+            if not isinstance(weight, _core.PackedMatrix):
+                continue
+            for x_scale in ("block", "row", (0.02, 0, -127, 127), (0.02, -70, -127, 127)):
+                options = {"compute": "int8", "x_scale": x_scale}
+                yield list(_core.linear_forward(x, weight, None, residual, a, b, **options))
 
 
 @case("pack_int16", "matmul_int16")

@@ -35,6 +35,19 @@ def test_values_and_gradients_follow_the_formula(low, high):
     assert 0 < (codes != cut).sum() < 1500
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+@pytest.mark.parametrize("ends", [(-0.17, 5.0), (-1.0, 1.0), (2.0, 3.0), (-9.0, -1.0), (0.0, 0.0)])
+def test_narrow_ranges_have_as_many_codes_on_both_sides(ends, bits):
+    params = AffineParams.from_range(*ends, bits, narrow_range=True)
+    last = 2 ** (bits - 1) - 1
+    assert (params.low, params.high) == (-last, last)
+    x = np.linspace(*ends, 999).astype(np.float32)
+    assert np.abs(fake_quantize(x, params) - x).max() <= 0.51 * params.scale
+    both = AffineParams.from_range(*ends, bits, True, narrow_range=True)
+    alone = AffineParams.from_range(*ends, bits, True)
+    assert (both.low, both.zero_point, both.scale) == (alone.low, 0, alone.scale)
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_slices_are_rounded_like_tensors_of_their_own(axis):
     x, dy = normal(2, 2), normal(2, 2, seed=1)

@@ -1,3 +1,4 @@
+#include "bindings/int8_rounding.hpp"
 #include "bindings/topics.hpp"
 #include "bindings/weights.hpp"
 #include "ops/linear.hpp"
@@ -14,17 +15,19 @@ ops::LowRank low_rank(const Maybe<float>& a, const Maybe<float>& b, float scale,
 py::tuple linear_forward(const Rows& x, const Weight& weight, const Maybe<float>& bias,
                          const MaybeRows& residual, const Maybe<float>& lora_a,
                          const Maybe<float>& lora_b, float scale, float dropout, uint64_t seed,
-                         uint64_t counter, const std::string& compute) {
+                         uint64_t counter, const std::string& compute, const XScale& x_scale) {
   const auto x_view = matrix("linear: x", x);
   const WeightView w = view(weight);
   const auto lora = low_rank(lora_a, lora_b, scale, dropout, seed, counter);
+  const Int8Rounding rounding = rounding_of("linear", x_scale);
   Array<float> y = new_matrix(x_view.rows, w.rows);
   Array<float> xa = new_matrix(x_view.rows, lora.a.rows);
   const auto bias_view = vector("linear: bias", bias);
   const auto residual_view = matrix("linear: residual", residual);
   const auto y_view = mutable_matrix("y", y), xa_view = mutable_matrix("xa", xa);
   released([&] {
-    ops::linear_forward(x_view, w, bias_view, residual_view, lora, y_view, xa_view, compute);
+    ops::linear_forward(x_view, w, bias_view, residual_view, lora, y_view, xa_view, compute,
+                        rounding);
   });
   if (!lora) return py::make_tuple(y, py::none());
   return py::make_tuple(y, xa);
@@ -73,7 +76,8 @@ void bind_linear(py::module_& m) {
   m.def("linear_forward", &linear_forward, "x"_a.noconvert(), "weight"_a.noconvert(),
         "bias"_a.noconvert() = py::none(), "residual"_a.noconvert() = py::none(),
         "lora_a"_a.noconvert() = py::none(), "lora_b"_a.noconvert() = py::none(), "scale"_a = 1.0f,
-        "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0, "compute"_a = "fp32");
+        "dropout"_a = 0.0f, "seed"_a = 0, "counter"_a = 0, "compute"_a = "fp32",
+        "x_scale"_a = "block");
   m.def("linear_backward", &linear_backward, "dy"_a.noconvert(), "x"_a.noconvert(),
         "xa"_a.noconvert(), "weight"_a.noconvert(), "lora_a"_a.noconvert() = py::none(),
         "lora_b"_a.noconvert() = py::none(), "scale"_a = 1.0f, "need_dx"_a = true,

@@ -1,5 +1,6 @@
 #include <tuple>
 
+#include "bindings/int8_rounding.hpp"
 #include "bindings/topics.hpp"
 #include "bindings/weights.hpp"
 #include "ops/linear_batch.hpp"
@@ -31,11 +32,12 @@ struct Results {
 py::tuple linear_batch_forward(const Rows& x, const Weight& weight, const Maybe<float>& bias,
                                const MaybeRows& residual,
                                const Adapters& adapters, const Array<int32_t>& rows,
-                               const std::string& compute) {
+                               const std::string& compute, const XScale& x_scale) {
   const auto x_view = matrix("linear: x", x);
   const WeightView w = view(weight);
   const auto batch = batch_of(adapters, rows);
   const std::vector<int64_t> counts = batch.count_rows("linear");
+  const Int8Rounding rounding = rounding_of("linear", x_scale);
   Results xa;
   for (size_t j = 0; j < batch.adapters.size(); ++j)
     xa.add(counts[j], batch.adapters[j].a.rows);
@@ -45,7 +47,7 @@ py::tuple linear_batch_forward(const Rows& x, const Weight& weight, const Maybe<
   const auto y_view = mutable_matrix("y", y);
   released([&] {
     ops::linear_batch_forward(x_view, w, bias_view, residual_view, batch, y_view, xa.views,
-                              compute);
+                              compute, rounding);
   });
   return py::make_tuple(y, xa.arrays);
 }
@@ -86,7 +88,7 @@ py::tuple linear_batch_backward(const Rows& dy, const Rows& x,
 void bind_linear_batch(py::module_& m) {
   m.def("linear_batch_forward", &linear_batch_forward, "x"_a.noconvert(), "weight"_a.noconvert(),
         "bias"_a.noconvert(), "residual"_a.noconvert(), "adapters"_a.noconvert(),
-        "rows"_a.noconvert(), "compute"_a = "fp32");
+        "rows"_a.noconvert(), "compute"_a = "fp32", "x_scale"_a = "block");
   m.def("linear_batch_backward", &linear_batch_backward, "dy"_a.noconvert(), "x"_a.noconvert(),
         "xa"_a.noconvert(), "weight"_a.noconvert(), "adapters"_a.noconvert(),
         "rows"_a.noconvert(), "need_dx"_a = true, "compute"_a = "fp32");

@@ -105,6 +105,17 @@ struct PackInt16Args {
   int64_t row_begin, row_end;
 };
 
+// How values of x become bytes. Either the largest of a block or of a row becomes 127; or scale and
+// zero point are given, and a value is (byte - zero_point) * scale, rounded as fake_quantize does
+// and cut to low..high, which has the zero point in it and lies in -127..127.
+enum class Int8Scale : int { block, row, given };
+struct Int8Rounding {
+  Int8Scale of = Int8Scale::block;
+  float scale = 1;  // given, as are the next three
+  int32_t zero_point = 0;
+  int32_t low = -127, high = 127;
+};
+
 // Rows of x as signed bytes, with a scale for each row and each `block` columns; zero beyond the
 // last column. A block has one `piece` or several, columns that share a scale of the weight. As
 // many rows as the kernel multiplies together lie together: four columns of each, then the next
@@ -118,13 +129,19 @@ struct Int8Rows {
   int64_t stride = 0;  // a multiple of 16, and of 64 for tiles
   int64_t block = 0, blocks = 0;
   int64_t piece = 0, pieces = 0;  // `piece` is a multiple of 16, or at least the columns
+  int32_t zero_point = 0;         // the byte that stands for 0
 };
+
+// Columns that share a scale in Int8Rows at most, so that sums of products stay integers that
+// float32 has: 1024 * 127^2 < 2^24.
+constexpr int64_t kMostInt8Block = 1024;
 
 // Rows [16 block_begin, 16 block_end) of x to Int8Rows, for products with weights in `format`. Room
 // for whole blocks of 16 rows.
 struct PackInt8Args {
   MatrixView<const float> x;
   Format format;
+  Int8Rounding rounding;
   int8_t* codes;
   float* scales;
   int32_t* starts;
@@ -183,6 +200,11 @@ inline int64_t matmul_scratch(int64_t second_depth) {
 constexpr int64_t kMatmulInt16Scratch =
     kMatmulPanels * 16 * (1 + kMatmulDepth / 2) + 16 * kMatmulDepth;
 
+// Of matmul_int8: the low-rank part of a panel, and what sums of four panels begin with.
+inline int64_t matmul_int8_scratch(int64_t second_depth, int64_t pieces) {
+  return 16 * (second_depth + kMatmulPanels * pieces);
+}
+
 inline int64_t matmul_int16_scratch(int64_t second_depth) {
   return kMatmulInt16Scratch + kMatmulPanels * 16 * round_up(second_depth, 16);
 }
@@ -194,11 +216,14 @@ inline int64_t matmul_tiles_scratch(int64_t second_depth) {
   return kMatmulPanels * 16 * (kMatmulTileDepth + round_up(second_depth, 32)) / 2;
 }
 
-// Depth unpacked at a time by matmul_int8_tiles: four panels of 16 x 1024 bytes are 64 kB.
+// Depth unpacked at a time by matmul_int8_tiles: four panels of 16 x 1024 bytes are 64 kB. It has
+// pieces of 64 columns at least.
 constexpr int64_t kMatmulInt8TileDepth = 1024;
+constexpr int64_t kMostInt8TilePieces = kMatmulInt8TileDepth / 64;
 
 inline int64_t matmul_int8_tiles_scratch(int64_t second_depth) {
-  return kMatmulPanels * 16 * (kMatmulInt8TileDepth / 4 + round_up(second_depth, 16));
+  return kMatmulPanels * 16 *
+         (kMatmulInt8TileDepth / 4 + kMostInt8TilePieces + round_up(second_depth, 16));
 }
 
 // Classifies kMaskBytes * blocks bytes of a text.

@@ -1,92 +1,19 @@
 // Rows of x in 8-bit integers times packed codes that are never made floats: four products for each
 // lane of one instruction. The low-rank part, bias and residual stay in float32.
 //
-// Each row of x is rounded block by block, with a scale of its own for every block. A block has one
-// group of the weight's columns or several; the sum of each is an exact integer, so the same bits
-// come out on every instruction set. Codes are unpacked in registers on their way to the sums of a
-// few rows; unpacking takes less than going through memory once more.
+// Each row of x is rounded block by block, and every block has a scale. A block has one group of
+// the weight's columns or several; the sum of each is an exact integer, so the same bits come out
+// on every instruction set. Codes are unpacked in registers on their way to the sums of a few rows;
+// unpacking takes less than going through memory once more.
 #include <cstring>
 
 #include "formats/format.hpp"
 #include "formats/scales.hpp"
 #include "kernels/few.hpp"
+#include "kernels/zero_point.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 namespace {
-
-constexpr float kLargest = 127.0f;
-// Blocks of smaller values count as zero; their inverse would not be finite.
-constexpr float kTiny = 1e-30f;
-
-// How the bytes of a row are laid out: as Int8Rows says.
-template <bool tiles>
-struct Layout {
-  static constexpr int64_t kRows = tiles ? 16 : kMostRows;  // that lie together
-  static constexpr int64_t kColumns = tiles ? 64 : 4;
-  static constexpr int64_t kTogether = kColumns < kLanes ? kColumns : kLanes;
-
-  // 16 bytes from column k on; `codes` is where the row begins.
-  static void store(const int8_t (&bytes)[kLanes], int64_t k, int8_t* codes) {
-    int8_t* out = codes + k / kColumns * kColumns * kRows + k % kColumns;
-    for (int64_t i = 0; i < kLanes; i += kTogether)
-      std::memcpy(out + i * kRows, bytes + i, kTogether);
-  }
-};
-
-F32 load_at(const float* x, int64_t count, int64_t i) {
-  return count - i >= kLanes ? load(x + i) : load_first(x + i, static_cast<int>(count - i));
-}
-
-// What the values of one block are multiplied with to become bytes, after their scale is written.
-F32 pack_scale(const float* x, int64_t count, float* scale) {
-  F32 most = zero(), nothing = zero();  // nothing: NaN when a value is infinite or NaN
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const F32 v = load_at(x, count, i);
-    most = max(abs(v), most);
-    nothing = fma(v, zero(), nothing);
-  }
-  const F32 largest = set1(reduce_max(most));
-  store_first(scale, largest * set1(1.0f / kLargest) + set1(reduce_add(nothing)), 1);
-  return select_less(set1(kTiny), largest, set1(kLargest) / largest, zero());
-}
-
-// The piece of one row that begins at column k; returns the sum of the bytes.
-template <class Layout>
-int32_t pack_piece(const float* x, int64_t k, int64_t count, F32 inverse, int8_t* codes) {
-  I32 total = set1i(0);
-  int8_t bytes[kLanes];
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const I32 code = to_int(load_at(x + k, count, i) * inverse);
-    store_i8(bytes, code);
-    Layout::store(bytes, k + i, codes);
-    total = total + code;
-  }
-  int32_t lanes[kLanes], sum = 0;
-  store_i32(lanes, total);
-  for (int32_t lane : lanes) sum += lane;
-  return sum;
-}
-
-// One row; `excess` is what a product of its bytes has too much of each.
-template <class Layout>
-void pack_row(const PackInt8Args& a, int excess, int64_t row) {
-  const int64_t place = row % Layout::kRows, group = row - place, columns = a.x.cols;
-  const float* x = a.x.row(row);
-  int8_t* codes = a.codes + group * a.stride + place * Layout::kColumns;
-  float* scale = a.scales + group * a.blocks + place;
-  int32_t* start = a.starts + group * a.pieces + place;
-  for (int64_t k = 0; k < columns; scale += Layout::kRows) {
-    const int64_t end = k + a.block < columns ? k + a.block : columns;
-    const F32 inverse = pack_scale(x + k, end - k, scale);
-    for (; k < end; k += a.piece, start += Layout::kRows)
-      *start = -excess *
-               pack_piece<Layout>(x, k, end - k < a.piece ? end - k : a.piece, inverse, codes);
-    k = end;
-  }
-  const int8_t nothing[kLanes] = {};
-  for (int64_t k = round_up(columns, kLanes); k < a.stride; k += kLanes)
-    Layout::store(nothing, k, codes);
-}
 
 // What one line of codes becomes for the products.
 template <class Packed>
@@ -218,12 +145,27 @@ class GroupScales {
   int64_t next_ = 0;  // group
 };
 
-// sums += the products of one block, columns [k, end).
+// What the sums of a panel begin with because of x's zero point, [pieces][16]; null without one.
+inline int32_t* zero_point_starts(const MatmulArgs& a, int panel) {
+  const Int8Rows& x = a.first.int8;
+  if (x.zero_point == 0) return nullptr;
+  return reinterpret_cast<int32_t*>(a.scratch + 16 * a.second.x.cols) + panel * 16 * x.pieces;
+}
+
+template <class Packed>
+void read_zero_point(const MatmulArgs& a, int64_t panel, int place) {
+  const WeightView& w = a.first.weight;
+  if (int32_t* starts = zero_point_starts(a, place))
+    read_zero_point_starts<Packed>(w, a.first.int8, panel, 0, w.cols, starts);
+}
+
+// sums += the products of one block, columns [k, end). `zeros` as zero_point_starts gives it.
 template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_pieces(const Packed& format, const WeightView& w,
                                               int64_t panel, const Int8Rows& x, int64_t k,
                                               int64_t end, const int8_t* codes,
-                                              const int32_t* starts, GroupScales<panels>& scale,
+                                              const int32_t* starts, const int32_t* zeros,
+                                              GroupScales<panels>& scale,
                                               Sums<rows> (&sums)[panels]) {
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
@@ -232,6 +174,11 @@ template <class Packed, int rows, int panels>
     Totals<rows, panels> total;
     for (auto& of_panel : total.of)
       for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
+    if (zeros)
+      for (int p = 0; p < panels; ++p) {
+        const I32 zero_start = load_i32(zeros + (p * x.pieces + k / x.piece) * 16);
+        for (int r = 0; r < rows; ++r) total.of[p][r] = total.of[p][r] + zero_start;
+      }
     const int64_t count = end - k < x.piece ? end - k : x.piece;
     add_block(format, w.lines(panel, kLine) + k / kLine * 64, panel_bytes, codes, count, total);
     for (int p = 0; p < panels; ++p)
@@ -242,20 +189,22 @@ template <class Packed, int rows, int panels>
 
 // `row` is the first of a group.
 template <class Packed, int rows, int panels>
-[[gnu::always_inline]] inline void add_weights(const WeightView& w, int64_t panel,
-                                               const Int8Rows& x, int64_t row,
+[[gnu::always_inline]] inline void add_weights(const MatmulArgs& a, int64_t panel, int64_t row,
                                                Sums<rows> (&sums)[panels]) {
   const Packed format;
+  const WeightView& w = a.first.weight;
+  const Int8Rows& x = a.first.int8;
   const int8_t* codes = x.codes + row * x.stride;
   const float* x_scales = x.scales + row * x.blocks;
   const int32_t* starts = x.starts + row * x.pieces;
+  const int32_t* zeros = zero_point_starts(a, 0);
   const int64_t starts_of_block = x.block / x.piece * kMostRows;
   GroupScales<panels> scale(w, panel);
   for (int64_t k = 0; k < w.cols; k += x.block) {
     const int64_t end = k + x.block < w.cols ? k + x.block : w.cols;
     Sums<rows> part[panels];
     for (auto& sum : part) sum.clear();
-    add_pieces(format, w, panel, x, k, end, codes, starts, scale, part);
+    add_pieces(format, w, panel, x, k, end, codes, starts, zeros, scale, part);
     for (int p = 0; p < panels; ++p)
       for (int r = 0; r < rows; ++r)
         sums[p].of[r] = fma(part[p].of[r], set1(x_scales[r]), sums[p].of[r]);
@@ -266,8 +215,11 @@ template <class Packed, int rows, int panels>
 template <class Packed, int rows, int panels>
 void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
   Sums<rows> sums[panels];
-  for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
-  add_weights<Packed, rows, panels>(a.first.weight, panel, a.first.int8, row, sums);
+  for (int p = 0; p < panels; ++p) {
+    if (rows < kMostRows) read_zero_point<Packed>(a, panel + p, p);
+    sums[p] = start_sums<rows>(a, row, panel + p);
+  }
+  add_weights<Packed, rows, panels>(a, panel, row, sums);
   for (int p = 0; p < panels; ++p) {
     if (rows < kMostRows) read_low_rank(a, panel + p);
     finish_sums(a, row, panel + p, sums[p]);
@@ -293,6 +245,7 @@ void multiply_panels(const MatmulArgs& a) {
   if (last > a.row_begin)
     for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
       read_low_rank(a, panel);
+      read_zero_point<Packed>(a, panel, 0);
       for (int64_t row = a.row_begin; row < last; row += kMostRows)
         multiply<Packed, kMostRows, 1>(a, row, panel);
     }
@@ -301,18 +254,6 @@ void multiply_panels(const MatmulArgs& a) {
 }
 
 }  // namespace
-
-void pack_int8(const PackInt8Args& a) noexcept {
-  visit(a.format, [&](auto tag) {
-    using Packed = typename decltype(tag)::type;
-    if constexpr (tag.packed) {
-      constexpr int excess = kExcess<WeightsOf<Packed>>;
-      const int64_t end = 16 * a.block_end < a.x.rows ? 16 * a.block_end : a.x.rows;
-      for (int64_t row = 16 * a.block_begin; row < end; ++row)
-        a.tiles ? pack_row<Layout<true>>(a, excess, row) : pack_row<Layout<false>>(a, excess, row);
-    }
-  });
-}
 
 void matmul_int8(const MatmulArgs& a) noexcept {
   visit(a.first.weight.format, [&](auto tag) {

@@ -10,6 +10,7 @@
 #include "formats/panel.hpp"
 #include "formats/scales.hpp"
 #include "kernels/args.hpp"
+#include "kernels/zero_point.hpp"
 #include "simd/amx.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -25,6 +26,7 @@ struct Span {
   int64_t panel, count;  // panels of this group
   int64_t begin, end;    // depth
   const uint8_t* bytes;  // of the panels
+  const int32_t* zeros;  // what their sums begin with because of x's zero point; null without one
   const float* low_rank;
   bool first, last;
 };
@@ -48,6 +50,15 @@ void unpack(const WeightView& w, int64_t panel, int64_t begin, int64_t end, uint
       for (int64_t k = begin; k < end; k += kLine)
         store_quads(format, load_i32(lines + k / kLine * 64), out + (k - begin) * kLanes);
     }
+  });
+}
+
+void read_zero_point(const MatmulArgs& a, int64_t panel, int64_t begin, int64_t end,
+                     int32_t* out) {
+  visit(a.first.weight.format, [&](auto tag) {
+    using Packed = typename decltype(tag)::type;
+    if constexpr (tag.packed)
+      read_zero_point_starts<Packed>(a.first.weight, a.first.int8, panel, begin, end, out);
   });
 }
 
@@ -135,10 +146,12 @@ class Place {
     const bool ends = k + count == span_.end || (k + count) % x.block == 0;
     for (int p = 0; p < panels_; ++p) {
       const F32 scale = BlockScales(w, panel_ + p)[k / w.group_size] * unit;
+      const I32 zero_start = zeros(p, k);
       for (int64_t r = 0; r < rows_; ++r) {
         const int64_t group = row_ + r / kBlockRows * kBlockRows, in_group = r % kBlockRows;
         const int32_t start = x.starts[group * x.pieces + k / x.piece * kBlockRows + in_group];
-        const I32 total = load_i32(totals + r * kPairColumns + p * kLanes) + set1i(start);
+        const I32 total =
+            load_i32(totals + r * kPairColumns + p * kLanes) + (zero_start + set1i(start));
         const F32 before = begins ? zero() : load(at(part, r, p));
         const F32 sum = fma(to_float(total), scale, before);
         store(at(part, r, p), sum);
@@ -147,6 +160,13 @@ class Place {
         store(at(sums, r, p), fma(sum, set1(x_scale), load(at(sums, r, p))));
       }
     }
+  }
+
+  I32 zeros(int panel, int64_t k) const {
+    if (!span_.zeros) return set1i(0);
+    const int64_t piece = (k - span_.begin) / a_.first.int8.piece;
+    const int64_t place = (panel_ - span_.panel + panel) * kMostInt8TilePieces + piece;
+    return load_i32(span_.zeros + place * kLanes);
   }
 
   void multiply(int64_t k, int64_t steps, int32_t* totals) const {
@@ -192,7 +212,10 @@ void multiply_span(const MatmulArgs& a, const Span& span) {
 void matmul_int8_tiles(const MatmulArgs& a) noexcept {
   const TileScope tiles;
   uint8_t* bytes = reinterpret_cast<uint8_t*>(a.scratch);
-  float* low_rank = a.scratch + kMatmulPanels * kPanelBytes / 4;
+  constexpr int64_t kZeros = kMostInt8TilePieces * kLanes;  // of a panel
+  int32_t* zeros = reinterpret_cast<int32_t*>(bytes + kMatmulPanels * kPanelBytes);
+  if (a.first.int8.zero_point == 0) zeros = nullptr;
+  float* low_rank = a.scratch + kMatmulPanels * (kPanelBytes / 4 + kZeros);
   const int64_t depth = a.first.x.cols, rank = a.second.x.cols;
   for (int64_t panel = a.panel_begin; panel < a.panel_end; panel += kMatmulPanels) {
     const int64_t left = a.panel_end - panel;
@@ -202,9 +225,11 @@ void matmul_int8_tiles(const MatmulArgs& a) noexcept {
                  low_rank + p * kLanes * round_up(rank, 16));
     for (int64_t k = 0; k == 0 || k < depth; k += kMatmulInt8TileDepth) {
       const int64_t stop = k + kMatmulInt8TileDepth < depth ? k + kMatmulInt8TileDepth : depth;
-      for (int64_t p = 0; p < count; ++p)
+      for (int64_t p = 0; p < count; ++p) {
         unpack(a.first.weight, panel + p, k, stop, bytes + p * kPanelBytes);
-      multiply_span(a, {panel, count, k, stop, bytes, low_rank, k == 0, stop == depth});
+        if (zeros) read_zero_point(a, panel + p, k, stop, zeros + p * kZeros);
+      }
+      multiply_span(a, {panel, count, k, stop, bytes, zeros, low_rank, k == 0, stop == depth});
     }
   }
 }

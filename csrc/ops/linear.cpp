@@ -7,6 +7,7 @@
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
+#include "ops/int8_rounding.hpp"
 #include "ops/matmul.hpp"
 
 namespace lowbit::ops {
@@ -44,7 +45,8 @@ void dropout(MatrixView<const float> x, const DropoutMask& mask, MatrixView<floa
 
 void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<const float> bias,
                     MatrixView<const float> residual, const LowRank& lora, MatrixView<float> y,
-                    MatrixView<float> xa, const std::string& compute_name) {
+                    MatrixView<float> xa, const std::string& compute_name,
+                    const Int8Rounding& rounding) {
   check(x.cols == w.cols, "linear: x has ", x.cols, " columns, the weight has ", w.cols);
   check_shape("linear", "out", y, x.rows, w.rows);
   check(!bias || bias.size == w.rows, "linear: bias has ", bias.size, " values, the weight has ",
@@ -52,6 +54,7 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
   if (residual)
     check_shape("linear", "residual", residual, x.rows, w.rows);
   const Compute compute = choose_compute("linear", compute_name, x.rows, w.format);
+  check_rounding("linear", rounding, compute);
   Trace trace(kForward[static_cast<int>(compute)], format_info(w.format).name, "M", x.rows, "N",
               w.rows, "K", w.cols, "rank", lora.a.rows);
   std::optional<MatmulArgs> down;  // to the adapter's rank
@@ -74,7 +77,7 @@ void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<c
   args.residual = residual;
   args.scale = 1;
   args.y = y;
-  matmul(args, compute, down);
+  matmul(args, compute, down, rounding);
 }
 
 void linear_backward(MatrixView<const float> dy, MatrixView<const float> x,

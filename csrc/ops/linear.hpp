@@ -13,10 +13,11 @@ namespace lowbit::ops {
 // compute: "fp32" multiplies the stored weights exactly. "bf16" rounds both sides of every product
 // of the call to bfloat16 and sums in float32: y is off by about 2^-9 of the norm of its terms, at
 // most 2^-7 of their sum of magnitudes; it needs bf16 tiles. "auto" takes bf16 where there are
-// tiles and rows enough (ops/matmul.hpp).
+// tiles and rows enough (ops/matmul.hpp). "int8" rounds x as `rounding` says.
 void linear_forward(MatrixView<const float> x, const WeightView& w, VectorView<const float> bias,
                     MatrixView<const float> residual, const LowRank& lora, MatrixView<float> y,
-                    MatrixView<float> xa, const std::string& compute = "fp32");
+                    MatrixView<float> xa, const std::string& compute = "fp32",
+                    const Int8Rounding& rounding = {});
 
 struct LinearGradients {
   MatrixView<float> dx;              // [M, K], or null when the input needs no gradient

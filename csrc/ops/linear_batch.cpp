@@ -8,6 +8,7 @@
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
+#include "ops/int8_rounding.hpp"
 
 namespace lowbit::ops {
 namespace {
@@ -108,7 +109,7 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
                           VectorView<const float> bias, MatrixView<const float> residual,
                           const LowRankBatch& batch, MatrixView<float> y,
                           const std::vector<MatrixView<float>>& xa,
-                          const std::string& compute_name) {
+                          const std::string& compute_name, const Int8Rounding& rounding) {
   const char* name = "linear";
   check(x.cols == w.cols, name, ": x has ", x.cols, " columns, the weight has ", w.cols);
   check_shape(name, "out", y, x.rows, w.rows);
@@ -117,6 +118,7 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
   if (residual) check_shape(name, "residual", residual, x.rows, w.rows);
   check_batch(name, batch, w, x.rows);
   const Compute compute = choose_compute(name, compute_name, x.rows, w.format);
+  check_rounding(name, rounding, compute);
   Trace trace("linear_batch", format_info(w.format).name, "M", x.rows, "N", w.rows, "K", w.cols,
               "adapters", static_cast<long long>(batch.adapters.size()));
 
@@ -130,7 +132,7 @@ void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
   args.residual = order.gather(residual, residual_memory);
   args.scale = 1;
   args.y = ys;
-  matmul(args, compute);
+  matmul(args, compute, {}, rounding);
 
   struct Task {
     size_t adapter;

@@ -22,7 +22,8 @@ struct LowRankBatch {
 void linear_batch_forward(MatrixView<const float> x, const WeightView& w,
                           VectorView<const float> bias, MatrixView<const float> residual,
                           const LowRankBatch& batch, MatrixView<float> y,
-                          const std::vector<MatrixView<float>>& xa, const std::string& compute);
+                          const std::vector<MatrixView<float>>& xa, const std::string& compute,
+                          const Int8Rounding& rounding = {});
 
 struct LinearBatchGradients {
   MatrixView<float> dx;               // [M, K], or null

@@ -73,14 +73,14 @@ void run(const MatmulArgs& args, int64_t row_unit, int64_t most_rows, int64_t sc
 // A product with few rows: neighbouring panels go to one thread, which reads their codes as one
 // stream.
 template <class Kernel>
-void run_few(const MatmulArgs& args, Kernel kernel) {
+void run_few(const MatmulArgs& args, int64_t scratch_size, Kernel kernel) {
   const int64_t panels = ceil_div(args.y.cols, 16), depth = args.first.x.cols;
   // Panels that take about 20 microseconds, and as many as the kernels sum side by side.
   const int64_t each = 16 * std::max<int64_t>(1, depth * args.y.rows);
   const int64_t grain = round_up(ceil_div(65536, each), kMatmulPanels);
   parallel_for(panels, grain, [&](int64_t begin, int64_t end) {
     MatmulArgs task = args;
-    task.scratch = scratch<float>(matmul_few_scratch(args.second.x.cols));
+    task.scratch = scratch<float>(scratch_size);
     task.row_begin = 0, task.row_end = args.y.rows;
     task.panel_begin = begin, task.panel_end = end;
     kernel(task);
@@ -89,15 +89,15 @@ void run_few(const MatmulArgs& args, Kernel kernel) {
 
 void multiply_int8(const MatmulArgs& args) {
   const KernelTable& table = kernels();
-  const int64_t rank = args.second.x.cols;
+  const int64_t rank = args.second.x.cols, pieces = args.first.int8.pieces;
   const int64_t bytes_of_row = std::max<int64_t>(1, args.first.int8.stride);
   const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / bytes_of_row);
   if (args.first.int8.tiles)
     run(args, 32, most_rows, matmul_int8_tiles_scratch(rank), table.matmul_int8_tiles);
   else if (args.y.rows <= most_rows)
-    run_few(args, table.matmul_int8);
+    run_few(args, matmul_int8_scratch(rank, pieces), table.matmul_int8);
   else
-    run(args, 16, most_rows, 16 * rank, table.matmul_int8);
+    run(args, 16, most_rows, matmul_int8_scratch(rank, pieces), table.matmul_int8);
 }
 
 bool takes_few(const MatmulArgs& args) {
@@ -116,7 +116,7 @@ void multiply_packed(const MatmulArgs& args, Compute compute) {
   else if (compute == Compute::bf16)
     run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
   else if (takes_few(args))
-    run_few(args, table.matmul_few);
+    run_few(args, matmul_few_scratch(second_depth), table.matmul_few);
   else
     run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
 }
@@ -159,7 +159,8 @@ Compute choose_backward(const char* function, const std::string& name, int64_t r
   return compute == Compute::int8 ? Compute::int16 : compute;
 }
 
-void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along) {
+void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along,
+            const Int8Rounding& rounding) {
   const Product first = args.first;
   const Packing packing = choose_packing(args, compute);
   const int64_t depth = first.x.cols, width = packed_columns(first.x, packing);
@@ -167,7 +168,7 @@ void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along) {
   for (int64_t begin = 0; begin == 0 || begin < depth; begin += width) {
     const int64_t columns = std::min(width, depth - begin);
     if (along) along->first = band({first.x, along->first.weight}, begin, columns);
-    const PackedRows packed(band(first, begin, columns), packing, along);
+    const PackedRows packed(band(first, begin, columns), packing, along, rounding);
     args.first = packed.product();
     if (along && packing != Packing::int16) {
       along->first.tiles = args.first.tiles;

@@ -27,7 +27,8 @@ namespace lowbit::ops {
 //         each, times the codes of a packed weight as they are; nf4 takes its levels in 8 bits. A
 //         value of x is off by at most 1/254 of the largest of its block. Gradients take int16.
 //         Adapter, bias and residual stay exact; infinite and NaN values make their row NaN. The
-//         same bits on every instruction set.
+//         same bits on every instruction set. ops/int8_rounding.hpp has scales for whole rows, and
+//         for all of x: these are known beforehand, with a zero point, and cut off what is beyond.
 enum class Compute { fp32, int16, bf16, int8 };
 
 // Rows from which it pays to round x and every weight first.
@@ -51,8 +52,9 @@ struct Buffer {
 
 // Runs a product over all threads. Ranges and scratch are filled in here; so is x in the form that
 // the kernel reads. `along` is a narrow product of the same x, which is computed first, from x as
-// it is but in bf16, and may make what args.second reads.
-void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along = {});
+// it is but in bf16, and may make what args.second reads. `rounding` is that of x in int8.
+void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along = {},
+            const Int8Rounding& rounding = {});
 
 // Runs a product in fp32 in the calling thread, which may be one of a pool's.
 void multiply_here(MatmulArgs args);

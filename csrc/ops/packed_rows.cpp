@@ -9,9 +9,9 @@
 namespace lowbit::ops {
 namespace {
 
-// Columns of x that share a scale in int8: the weight's group, within these bounds. With fewer,
-// scaling would take a good part of a product.
-constexpr int64_t kLeastInt8Block = 128, kMostInt8Block = 256;
+// Columns of x that get a scale of their own in int8: the weight's group, within these bounds. With
+// fewer, scaling would take a good part of a product.
+constexpr int64_t kLeastInt8Scaled = 128, kMostInt8Scaled = 256;
 
 // Rows that are rounded at a time: few enough for the second-level cache, and enough to read a
 // narrow weight once for all of them.
@@ -58,13 +58,13 @@ int64_t packed_columns(MatrixView<const float> x, Packing packing) {
 }
 
 PackedRows::PackedRows(const Product& product, Packing packing,
-                       const std::optional<MatmulArgs>& along)
+                       const std::optional<MatmulArgs>& along, const Int8Rounding& rounding)
     : product_(product) {
   switch (packing) {
     case Packing::none: break;
     case Packing::copy: copy_rows(); break;
     case Packing::int16: pack_int16(along); break;
-    case Packing::int8: pack_int8(); break;
+    case Packing::int8: pack_int8(rounding); break;
     case Packing::tiles: pack_tiles(); break;
   }
 }
@@ -110,12 +110,14 @@ void PackedRows::pack_int16(const std::optional<MatmulArgs>& along) {
   });
 }
 
-void PackedRows::pack_int8() {
+void PackedRows::pack_int8(const Int8Rounding& rounding) {
   const KernelTable& table = kernels();
   const MatrixView<const float>& x = product_.x;
   const WeightView& weight = product_.weight;
-  const int64_t piece = std::clamp<int64_t>(weight.group_size, 1, kMostInt8Block);
-  const int64_t block = std::max(piece, kLeastInt8Block);
+  const bool own = rounding.of == Int8Scale::block;  // every block has a scale of its own
+  const int64_t most = own ? kMostInt8Scaled : kMostInt8Block;
+  const int64_t piece = std::clamp<int64_t>(weight.group_size, 1, most);
+  const int64_t block = own ? std::max(piece, kLeastInt8Scaled) : kMostInt8Block;
   // A tile takes 64 columns, which must not have several scales.
   const bool tiles = table.matmul_int8_tiles && x.rows >= kManyRows &&
                      (piece % 64 == 0 || piece == x.cols);
@@ -125,10 +127,10 @@ void PackedRows::pack_int8() {
   scales_ = take<float>(rows * blocks);
   starts_ = take<int32_t>(rows * pieces);
   product_.int8 = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
-                   block,        blocks,        piece,         pieces};
+                   block,        blocks,        piece,         pieces, rounding.zero_point};
   parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
-    table.pack_int8({x, weight.format, bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
-                     block, blocks, piece, pieces, begin, end});
+    table.pack_int8({x, weight.format, rounding, bytes_.get(), scales_.get(), starts_.get(), tiles,
+                     stride, block, blocks, piece, pieces, begin, end});
   });
 }
 

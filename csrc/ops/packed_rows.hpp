@@ -24,7 +24,7 @@ class PackedRows {
   // int8 takes its blocks from the product's weight. `along` is a narrow product of the same x,
   // which int16 computes while the rows are in the cache.
   PackedRows(const Product& product, Packing packing,
-             const std::optional<MatmulArgs>& along = {});
+             const std::optional<MatmulArgs>& along = {}, const Int8Rounding& rounding = {});
   // The product, with what was packed.
   const Product& product() const { return product_; }
 
@@ -32,7 +32,7 @@ class PackedRows {
   void copy_rows();
   void pack_tiles();
   void pack_int16(const std::optional<MatmulArgs>& along);
-  void pack_int8();
+  void pack_int8(const Int8Rounding& rounding);
 
   Product product_;
   Memory<float> floats_;

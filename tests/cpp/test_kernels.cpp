@@ -14,6 +14,7 @@
 #include "ops/attention.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/embedding.hpp"
+#include "ops/int8_rounding.hpp"
 #include "ops/convert.hpp"
 #include "ops/linear.hpp"
 #include "ops/normalization.hpp"
@@ -119,8 +120,14 @@ void run_weight(Results& results, const WeightView& w, uint64_t seed) {
       for (const Matrix* m : {&dx, &da, &db}) m->keep_in(results["linear_backward " + compute]);
     }
     if (!ops::format_info(w.format).packed) continue;
-    ops::linear_forward(x.view(), w, bias.flat(), {}, lora, y.view(), xa.view(), "int8");
-    y.keep_in(results["linear int8"]);
+    for (const Int8Rounding& rounding :
+         {ops::choose_rounding("test", "block"), ops::choose_rounding("test", "row"),
+          ops::choose_rounding("test", ops::AffineCodes{0.02f, 0, -127, 127}),
+          ops::choose_rounding("test", ops::AffineCodes{0.02f, 190, 0, 254})}) {
+      ops::linear_forward(x.view(), w, bias.flat(), {}, lora, y.view(), xa.view(), "int8",
+                          rounding);
+      y.keep_in(results["linear int8"]);
+    }
   }
 }
 

@@ -70,10 +70,12 @@ class LoraBatch:
         self._saved: tuple[Any, ...] | None = None
 
     def _forward(
-        self, x: np.ndarray, weight: Any, bias: np.ndarray | None, compute: str
+        self, x: np.ndarray, weight: Any, bias: np.ndarray | None, compute: str, x_scale: Any
     ) -> np.ndarray:
         """y [M, N]; keeps what `backward` needs."""
-        y, xa = _core.linear_batch_forward(x, weight, bias, None, self.adapters, self.rows, compute)
+        y, xa = _core.linear_batch_forward(
+            x, weight, bias, None, self.adapters, self.rows, compute, x_scale
+        )
         self._saved = (x, xa, weight, compute)
         return y
 

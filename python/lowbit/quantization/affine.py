@@ -78,7 +78,12 @@ class AffineParams:
 
     @classmethod
     def from_range(
-        cls, smallest: Any, largest: Any, bits: int = 8, symmetric: bool = False
+        cls,
+        smallest: Any,
+        largest: Any,
+        bits: int = 8,
+        symmetric: bool = False,
+        narrow_range: bool = False,
     ) -> AffineParams:
         """The finest codes that cover a range, extended to contain zero.
 
@@ -91,6 +96,9 @@ class AffineParams:
         symmetric
             False: codes 0 to 2^bits - 1. True: codes from -(2^(bits - 1) - 1) to its negative, and
             zero point 0; the one code more on the negative side is left out, as int8 kernels need.
+        narrow_range
+            True: codes from -(2^(bits - 1) - 1) to its negative with a zero point, unless
+            symmetric: as many as int8 kernels multiply (`lowbit.linear`).
 
         Returns
         -------
@@ -108,6 +116,9 @@ class AffineParams:
         >>> params = AffineParams.from_range(-1, 3, bits=4)
         >>> print(params.scale, params.zero_point, params.low, params.high)
         0.26666668 4 0 15
+        >>> params = AffineParams.from_range(-1, 3, bits=4, narrow_range=True)
+        >>> print(params.scale, params.zero_point, params.low, params.high)
+        0.2857143 -4 -7 7
         """
         if not 2 <= bits <= 16:
             raise ValueError(f"AffineParams.from_range: bits={bits}; use 2 to 16")
@@ -116,9 +127,10 @@ class AffineParams:
             raise ValueError("AffineParams.from_range: the ends must be finite and in order")
         first, last = np.minimum(first, 0), np.maximum(last, 0)
         low, high = 0, 2**bits - 1
-        if symmetric:
+        if symmetric or narrow_range:
             high = 2 ** (bits - 1) - 1
             low = -high
+        if symmetric:
             last = np.maximum(-first, last)
             first = -last
         scale = (last - first) / (high - low)

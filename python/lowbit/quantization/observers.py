@@ -63,12 +63,14 @@ class Observer:
         refuse(~np.isfinite(array), array, name, "only finite values can be observed")
         self._take(rows)
 
-    def params(self, bits: int = 8, symmetric: bool = False) -> AffineParams:
+    def params(
+        self, bits: int = 8, symmetric: bool = False, narrow_range: bool = False
+    ) -> AffineParams:
         """Codes for values like those that were seen.
 
         Parameters
         ----------
-        bits, symmetric
+        bits, symmetric, narrow_range
             As in `AffineParams.from_range`.
 
         Returns
@@ -86,7 +88,7 @@ class Observer:
         ends = self._range(bits, symmetric)
         if self.axis is None:
             ends = (ends[0][0], ends[1][0])
-        return AffineParams.from_range(*ends, bits, symmetric)
+        return AffineParams.from_range(*ends, bits, symmetric, narrow_range)
 
     def _rows(self, x: np.ndarray, name: str) -> np.ndarray:
         """x as [slices, values of each]."""

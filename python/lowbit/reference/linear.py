@@ -149,8 +149,38 @@ def round_int8(x: np.ndarray, block: int = 256) -> tuple[np.ndarray, np.ndarray]
     return codes, scales
 
 
-def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
-    """x W^T as compute="int8" does it: sums of products of integers, block by block.
+def round_affine(
+    x: np.ndarray, scale: float, zero_point: int, low: int, high: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """x with a scale and a zero point that are given, for all of it: static quantization.
+
+    Parameters
+    ----------
+    x
+        Finite float32 of any shape.
+    scale, zero_point, low, high
+        As in `lowbit.quantization.AffineParams`.
+
+    Returns
+    -------
+    levels, scale
+        int64 of the shape of x, code - zero point; x is about levels * scale. And float32 [], the
+        scale.
+
+    Examples
+    --------
+    >>> round_affine(np.array([-9.0, 0.0, 1.0], np.float32), 0.5, -120, -127, 127)[0].tolist()
+    [-7, 0, 2]
+    """
+    inverse = np.float32(1) / np.float32(scale)
+    codes = np.clip(np.rint(x * inverse) + zero_point, low, high)
+    return codes.astype(np.int64) - zero_point, np.float32(scale)
+
+
+def linear_int8(
+    x: np.ndarray, w: Quantized, x_scale: str | tuple[float, int, int, int] = "block"
+) -> np.ndarray:
+    """x W^T as compute="int8" does it: sums of products of integers.
 
     Parameters
     ----------
@@ -158,6 +188,9 @@ def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
         Finite float32 [M, K].
     w
         [N, K]; nf4 takes its levels in 8 bits.
+    x_scale
+        "block": a scale for each row and 128 to 256 columns. "row": one for each row. Or one for
+        all of x: scale, zero point, first and last code.
 
     Returns
     -------
@@ -172,8 +205,12 @@ def linear_int8(x: np.ndarray, w: Quantized) -> np.ndarray:
     [[2.01]]
     """
     piece = min(w.group_size, 256)
-    block = max(piece, 128)
-    codes, x_scales = round_int8(x, block)
+    block = max(piece, 128) if x_scale == "block" else max(1, x.shape[1])
+    if isinstance(x_scale, str):
+        codes, x_scales = round_int8(x, block)
+    else:
+        codes, scale = round_affine(x, *x_scale)
+        x_scales = np.full((len(x), 1), scale)
     integers, unit = w.codes.astype(np.int64), 1.0
     if w.format == "int4":
         integers = integers - 8
