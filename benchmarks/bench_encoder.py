@@ -22,7 +22,8 @@ import process
 import sst2
 
 HERE = Path(__file__).resolve().parent
-LOWBIT_KINDS = ("fp32", "bf16", "int8", "nf4")
+LOWBIT_KINDS = ("fp32", "bf16", "int8", "int8 dynamic", "int8 static", "nf4")
+CALIBRATION = 400  # sentences of the training part
 TORCH_KINDS = ("fp32", "bf16", "int8")
 
 
@@ -31,12 +32,16 @@ def measure_lowbit(options: argparse.Namespace) -> None:
     import lowbit
 
     texts = Path(options.texts).read_text(encoding="utf-8").splitlines()
+    format, _, activations = options.kind.partition(" ")
     model = lowbit.models.Encoder.from_pretrained(
         options.model,
-        format=options.kind,
-        double_quant=options.kind == "nf4",
-        embeddings="fp32" if options.kind == "fp32" else "int8",
-        compute=options.compute,
+        format=format,
+        double_quant=format == "nf4",
+        embeddings="fp32" if format == "fp32" else "int8",
+        compute="auto" if activations else options.compute,
+        activations=activations or None,
+        calibrate=_calibration(options) if activations == "static" else None,
+        observer=options.observer,
     )
     model.embed(texts[:64])
     begin = time.perf_counter()
@@ -51,6 +56,13 @@ def measure_lowbit(options: argparse.Namespace) -> None:
     )
 
 
+def _calibration(options: argparse.Namespace) -> list[str]:
+    """Sentences that are not embedded, spread over the training part."""
+    data = sst2.load(options.data)
+    texts, _ = data.part(data.train)
+    return texts[:: -(-len(texts) // CALIBRATION)]
+
+
 def subjects(options: argparse.Namespace, folder: Path) -> list[process.Subject]:
     """Who takes part, rivals first; each leaves its vectors in `folder` under its name."""
     runs: list[tuple[str, str, Path, list[str]]] = []
@@ -61,9 +73,10 @@ def subjects(options: argparse.Namespace, folder: Path) -> list[process.Subject]
             for k in TORCH_KINDS
         ]
     inside = ["--inside", "--compute", options.compute]
+    inside += ["--data", options.data, "--observer", options.observer]
     runs += [
         (f"lowbit {k}", sys.executable, Path(__file__), ["--kind", k, *inside])
-        for k in LOWBIT_KINDS
+        for k in options.kinds
     ]
     shared = ["--model", options.model, "--texts", str(folder / "texts.txt"), "--out"]
     return [
@@ -99,6 +112,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compute", default="auto", help="products of the linear layers")
+    parser.add_argument("--observer", default="mse", help="of the static scales of inputs")
+    parser.add_argument("--kinds", nargs="+", default=LOWBIT_KINDS, help="of lowbit to take part")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", help=argparse.SUPPRESS)
     parser.add_argument("--texts", help=argparse.SUPPRESS)

@@ -26,7 +26,8 @@ import lowbit
 from lowbit import _core
 from lowbit.arrays import bf16_to_float32, float32_to_bf16
 
-# format, group size, compute, relative error allowed
+# format, group size, compute, relative error allowed; "static": int8 with one scale for all of x,
+# known beforehand, and "zero point": the same with a zero point.
 LOWBIT = [
     ("fp32", None, "fp32", 1e-5),
     ("bf16", None, "fp32", 1e-5),
@@ -36,6 +37,9 @@ LOWBIT = [
     ("nf4", 64, "int8", 3e-2),
     ("int4", 32, "int8", 3e-2),
     ("int8", None, "int8", 3e-2),
+    ("int8", None, "static", 3e-2),
+    ("int8", None, "zero point", 3e-2),
+    ("int4", 32, "static", 3e-2),
     ("nf4", 64, "auto", 1e-2),
     ("int4", 32, "auto", 1e-2),
     ("int8", None, "auto", 1e-2),
@@ -67,9 +71,14 @@ def lowbit_subject(
             copies.append(lowbit.QuantizedMatrix.from_parts(stored.parts()))
     following = itertools.cycle(copies)
     name = f"lowbit {format}" + (f" g{group}" if group else "") + f", {compute}"
+    products = {"compute": compute}
+    if compute in ("static", "zero point"):
+        ends, kind = (x.min(), x.max()), ("symmetric", "narrow_range")[compute == "zero point"]
+        params = lowbit.quantization.AffineParams.from_range(*ends, **{kind: True})
+        products = {"compute": "int8", "x_scale": params}
     return Subject(
         name,
-        lambda: lowbit.linear(x, next(following), compute=compute),
+        lambda: lowbit.linear(x, next(following), **products),
         exact(x, values),
         tolerance,
         nbytes,

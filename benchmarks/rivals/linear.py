@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rivals.ggml import ggml_q4_0
+from rivals.int8 import onnxruntime_dynamic_int8, onnxruntime_static_int8, torch_static_int8
 from turns import Subject
 
 
@@ -188,9 +189,12 @@ RIVALS: list[Callable[[np.ndarray, np.ndarray, int], Subject]] = [
     torch_fp32,
     torch_bf16,
     torch_dynamic_int8,
+    torch_static_int8,
     torch_int4pack,
     bitsandbytes_nf4,
     onnxruntime_int4,
     onnxruntime_int4_int8,
+    onnxruntime_dynamic_int8,
+    onnxruntime_static_int8,
     ggml_q4_0,
 ]

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoConfig, BertModel, BitsAndBytesConfig, logging
 
+sys.path.pop(0)  # this folder, whose tokenizers.py is no library
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import sst2
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from process import report
+from tokenizers import Tokenizer
+from transformers import AutoConfig, BertModel, BitsAndBytesConfig, logging
 
 TARGETS = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from transformers import BertModel, logging
 
+sys.path.pop(0)  # this folder, whose tokenizers.py is no library
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from process import report
+from tokenizers import Tokenizer
+from transformers import BertModel, logging
 
 
 def load_model(folder: str, kind: str) -> torch.nn.Module:

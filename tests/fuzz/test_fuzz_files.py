@@ -113,7 +113,10 @@ def read_bitsandbytes(folder):
 def write_packed(folder):
     w = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
     doubled = lb.quantize(w, "nf4", 16, double_quant=True)
-    tensors, metadata = packed_to_tensors({"w": doubled, "v": lb.quantize(w, "int8", None)})
+    tensors, metadata = packed_to_tensors(
+        {"w": doubled, "v": lb.quantize(w, "int8", None)},
+        {"w": "row", "v": lb.quantization.AffineParams(0.5, 3, -127, 127)},
+    )
     write_safetensors(folder / "a", tensors, metadata)
 
 

@@ -13,6 +13,8 @@ FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
 # As lowbit.quantization.METHODS, which takes a while to import; a test compares them.
 METHODS = ["nearest", "search", "hqq", "gptq", "awq", "smoothquant"]
+ACTIVATIONS = ["dynamic", "static"]
+OBSERVERS = ["minmax", "average", "percentile", "mse", "entropy"]
 TRAINED = ["bpe", "wordpiece", "unigram", "word", "character"]
 
 
@@ -122,6 +124,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
     _add_formats(parser)
     _add_rounding(parser)
+    _add_activations(parser)
     parser.add_argument(
         "--check",
         metavar="FILE",
@@ -187,6 +190,17 @@ def _add_rounding(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let biases give back what rounding adds to mean outputs; needs --calibrate",
     )
+
+
+def _add_activations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--activations",
+        choices=ACTIVATIONS,
+        help="multiply in int8, with scales of the inputs that are taken from each row (dynamic) "
+        "or from the texts of --calibrate (static)",
+    )
+    help_ = "what chooses static scales (default: %(default)s)"
+    parser.add_argument("--observer", choices=OBSERVERS, default="mse", help=help_)
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:

@@ -13,7 +13,7 @@ from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import megabytes
 from lowbit.errors import FileFormatError
 from lowbit.files.gguf import MAGIC, GgufFile
-from lowbit.files.packed_tensors import packed_entries
+from lowbit.files.packed_tensors import packed_entries, scale_to_json
 from lowbit.files.safetensors import SafetensorsFile
 
 
@@ -24,12 +24,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         path = path / "model.safetensors"
     is_gguf = path.suffix == ".gguf" or _begins_with(path, MAGIC)
     kind, tensors, metadata = _gguf(path) if is_gguf else _safetensors(path)
-    lines = [("tensor", "shape", "type", "MB", "bits each")]
+    rounded = any("x_scale" in tensor for tensor in tensors)
+    lines = [("tensor", "shape", "type", "MB", "bits each") + ("inputs in int8",) * rounded]
     for tensor in tensors:
         values = math.prod(tensor["shape"])
         bits = f"{8 * tensor['bytes'] / values:.2f}" if values else ""
         shape = "x".join(map(str, tensor["shape"])) or "-"
-        lines.append((tensor["name"], shape, tensor["type"], f"{tensor['bytes'] / 1e6:.3f}", bits))
+        line = (tensor["name"], shape, tensor["type"], f"{tensor['bytes'] / 1e6:.3f}", bits)
+        lines.append(line + (_inputs(tensor.get("x_scale")),) * rounded)
     console.heading(f"{len(tensors)} tensors")
     console.say(columns(lines))
     types = Counter(tensor["type"] for tensor in tensors)
@@ -47,6 +49,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
          "metadata": {key: str(value) for key, value in metadata.items()}}
     )  # fmt: skip
     return OK
+
+
+def _inputs(scale: str | dict[str, Any] | None) -> str:
+    """How the inputs of a matrix are rounded, in one word or by the scale and the code of zero."""
+    if isinstance(scale, dict):
+        return f"scale {scale['scale']:.4g}, zero {scale['zero_point']}"
+    return f"scale a {scale}" if scale else ""
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
@@ -79,6 +88,7 @@ def _safetensors(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]
                 "type": entry.fields["format"],
                 "bytes": sum(file.tensors[name].nbytes for name in entry.tensors),
             }
+            | ({"x_scale": scale_to_json(entry.x_scale)} if entry.x_scale else {})
             for entry in packed.values()
         ]
         tensors += [

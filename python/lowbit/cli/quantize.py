@@ -48,6 +48,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "calibration_texts": len(texts or []),
         "method": args.method or ("gptq" if texts else "nearest"),
         "bias_correction": args.bias_correction,
+        "activations": args.activations,
+        "observer": args.observer if args.activations == "static" else None,
         "layers": layers,
         "output": args.output,
         "seconds": watch.seconds,
@@ -117,6 +119,8 @@ def _round(
             pooler=pooler,
             method=args.method,
             bias_correction=args.bias_correction,
+            activations=args.activations,
+            observer=args.observer,
             **options,
         )
 
@@ -213,6 +217,9 @@ def _show(report: dict[str, Any], target: Path, args: argparse.Namespace, consol
         rows.append(("cost", f"{budget['cost']:.2e}, sum of: {budget['measure']}"))
     if report["pooler_left_out"]:
         rows.append(("left out", "pooler.dense, which vectors do not need; see --keep-pooler"))
+    if report["activations"]:
+        observer = f", scales by {report['observer']}" if report["observer"] else ""
+        rows.insert(1, ("activations", f"int8, {report['activations']}{observer}"))
     if "drift" in report:
         drift = report["drift"]
         found = f"mean {drift['mean']:.4f}, lowest {drift['lowest']:.4f} of {drift['texts']} texts"

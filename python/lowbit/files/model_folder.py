@@ -23,6 +23,7 @@ from lowbit.files.packed_tensors import PackedEntry, packed_entries, read_packed
 from lowbit.files.safetensors import AS_FLOAT32, SafetensorsFile
 from lowbit.files.sentence_config import SentenceConfig, read_sentence_config
 from lowbit.files.untrusted import plain_name, read_json_object, shorten
+from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix
 
 MAX_SHARDS = 1000
@@ -146,6 +147,11 @@ class ModelFolder:
                 f"{stored.file.path}: tensor {shorten(stored.name)} must be above 0"
             )
         return scale
+
+    def x_scale(self, name: str) -> str | AffineParams | None:
+        """How inputs are rounded that a weight is multiplied with; None where nothing says so."""
+        packed = self.tensors[name].packed
+        return None if packed is None else packed.x_scale
 
     @property
     def is_packed(self) -> bool:

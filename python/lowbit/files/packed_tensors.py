@@ -3,8 +3,10 @@
 The metadata of the file has `"lowbit": "1"`, the version of this layout, and for every packed
 matrix NAME
 
-    "lowbit.NAME"   JSON: format, rows, cols, group_size (0: a scale for each row), double_quant
-                    and, doubly quantized, scale_offset
+    "lowbit.NAME"   JSON: format, rows, cols, group_size (0: a scale for each row), double_quant;
+                    scale_offset, if doubly quantized; and x_scale, if the inputs that the
+                    matrix is multiplied with are rounded to int8: "block" or "row", or an object
+                    with scale, zero_point, low and high, as x_scale of lowbit.linear
 
 Its bytes are tensors of their own, as csrc/formats/weight.hpp draws them, on every machine alike:
 
@@ -26,6 +28,7 @@ import numpy as np
 from lowbit.errors import FileFormatError
 from lowbit.files.safetensors import SafetensorsFile
 from lowbit.files.untrusted import parse_json, shorten
+from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix
 
 VERSION = "1"
@@ -49,6 +52,7 @@ class PackedEntry(NamedTuple):
     name: str
     fields: dict[str, Any]
     tensors: tuple[str, ...]
+    x_scale: str | AffineParams | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,8 +61,11 @@ class PackedEntry(NamedTuple):
 
 def packed_to_tensors(
     matrices: dict[str, QuantizedMatrix],
+    x_scales: dict[str, str | AffineParams] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and metadata that stand for these matrices in a safetensors file.
+
+    `x_scales` says of matrices whose inputs are rounded to int8 how that is done.
 
     Examples
     --------
@@ -73,6 +80,8 @@ def packed_to_tensors(
         parts = matrix.parts()
         arrays = ARRAYS[parts["double_quant"]]
         tensors |= {f"{name}.{array}": parts.pop(array) for array in arrays}
+        if x_scales and name in x_scales:
+            parts["x_scale"] = scale_to_json(x_scales[name])
         metadata[KEY_PREFIX + name] = json.dumps(parts, sort_keys=True)
     return tensors, metadata
 
@@ -138,4 +147,42 @@ def _entry(file: SafetensorsFile, name: str, text: str) -> PackedEntry:
         if tensor not in file.tensors:
             raise FileFormatError(f"{where}: tensor {shorten(tensor)} is missing")
     known = {*_FIELDS, "scale_offset"}
-    return PackedEntry(name, {k: v for k, v in fields.items() if k in known}, names)
+    scale = fields.get("x_scale")
+    return PackedEntry(
+        name,
+        {k: v for k, v in fields.items() if k in known},
+        names,
+        None if scale is None else _scale_from_json(scale, where),
+    )
+
+
+def scale_to_json(scale: str | AffineParams) -> str | dict[str, float]:
+    """An x_scale as the description of a matrix holds it."""
+    if isinstance(scale, str):
+        return scale
+    return {
+        "scale": float(scale.scale),
+        "zero_point": int(scale.zero_point),
+        "low": scale.low,
+        "high": scale.high,
+    }
+
+
+def _scale_from_json(value: Any, where: str) -> str | AffineParams:
+    if value in ("block", "row"):
+        return value
+    kinds = {"scale": float, "zero_point": int, "low": int, "high": int}
+    if not isinstance(value, dict) or {k: type(v) for k, v in value.items()} != kinds:
+        raise FileFormatError(
+            f'{where}: x_scale must be "block", "row" or numbers {", ".join(kinds)}'
+        )
+    scale, *codes = (value[field] for field in kinds)
+    if not (0 < scale < 3e38 and all(-32768 <= code <= 65535 for code in codes)):
+        raise FileFormatError(f"{where}: x_scale must be finite, with codes of 16 bits")
+    try:
+        params = AffineParams(**value)
+    except ValueError as error:
+        raise FileFormatError(f"{where}: x_scale: {error}") from error
+    if params.high - params.low > 254:
+        raise FileFormatError(f"{where}: x_scale has more than the 255 codes of int8 products")
+    return params

@@ -12,6 +12,7 @@ import numpy as np
 from lowbit import _core
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.models import encoder_files
+from lowbit.models.activation_scales import observe_inputs
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.calibration import Calibration, LinearReport
 from lowbit.models.format_choice import choose_formats
@@ -65,6 +66,11 @@ class Encoder:
         self.layers = self._read_layers(folder, store)
         has_pooler = pooler and "pooler.dense.weight" in folder.tensors
         self.pooler = store.linear(folder, "pooler.dense") if has_pooler else None
+        if store.activations == "static":
+            observe_inputs(self, self._batches(store.calibrate), store.observer)
+        elif store.activations == "dynamic":
+            for linear in self.linears().values():
+                linear.compute = "int8"
 
     @classmethod
     def from_pretrained(
@@ -81,6 +87,8 @@ class Encoder:
         bias_correction: bool = False,
         pooler: bool = True,
         budget: int | float | str | None = None,
+        activations: str | None = None,
+        observer: str = "mse",
     ) -> Encoder:
         """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
 
@@ -119,14 +127,24 @@ class Encoder:
             False leaves out the dense layer above the first token, which `embed` does not use.
         budget
             With format="auto": bytes that the weights may take in a file, a number or "20MB".
+        activations
+            "dynamic": the inputs of linear layers are rounded to int8 with scales of their own for
+            each row and 128 to 256 columns, and multiplied in int8, which needs weights in a packed
+            format. "static": with one scale and zero point for each layer, which an observer takes
+            from the texts of `calibrate`; `format` may then be None, for packed weights that are
+            not rounded again. None: as `Encoder.save` stored them, unless `compute` is neither
+            "auto" nor "int8"; else as `compute` says.
+        observer
+            Of static activations: "minmax", "average", "percentile", "mse" or "entropy"
+            (`lowbit.quantization`).
 
         Raises
         ------
         FileNotFoundError, FileFormatError
             For a missing or broken file: which one, which tensor, what was expected.
         ValueError
-            For an unknown format or method, a method that lacks its texts, and a budget that is too
-            small or without "auto".
+            For an unknown format or method, a method that lacks its texts, a budget that is too
+            small or without "auto", or options that do not fit together.
         """
         if (format == "auto") != (budget is not None):
             raise ValueError(
@@ -145,13 +163,15 @@ class Encoder:
             progress,
             method,
             bias_correction,
+            activations,
+            observer,
         )
         with open_model_folder(folder) as opened:
             return cls(opened, store, pooler)
 
     def _read_layers(self, folder: ModelFolder, store: WeightStore) -> list[TransformerLayer]:
         count = folder.config.num_hidden_layers
-        if store.calibrate is None:
+        if not store.rounds_for_texts:
             return [_layer(folder, store, i) for i in range(count)]
         layers = []
         with closing(self.layer_inputs(store.calibrate)) as inputs:
@@ -170,11 +190,13 @@ class Encoder:
         self.reports = calibration.reports
         return layers
 
+    def _batches(self, texts: Sequence[str]) -> list[TokenBatch]:
+        tokenized = TokenizedTexts(self.tokenizer, texts, self.max_length)
+        return [tokenized.batch(rows) for rows in tokenized.by_tokens(BATCH_TOKENS)]
+
     def layer_inputs(self, texts: Sequence[str]) -> LayerInputs:
         """Texts before the first layer."""
-        tokenized = TokenizedTexts(self.tokenizer, texts, self.max_length)
-        batches = [tokenized.batch(rows) for rows in tokenized.by_tokens(BATCH_TOKENS)]
-        return LayerInputs(batches, self._embed_tokens, self.config.hidden_size)
+        return LayerInputs(self._batches(texts), self._embed_tokens, self.config.hidden_size)
 
     def _embed_tokens(self, batch: TokenBatch) -> np.ndarray:
         """What goes into the first layer, float32 [M, hidden_size]."""
@@ -268,9 +290,9 @@ class Encoder:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the encoder as a model folder that `from_pretrained` reads, bit for bit.
 
-        Packed weights are written as they are (the layout is in lowbit.files.packed_tensors), the
-        others in their own type; configuration and vocabulary are copied from the folder that the
-        encoder was read from.
+        Packed weights are written as they are, with how their inputs are rounded to int8 (the
+        layout is in lowbit.files.packed_tensors), the others in their own type; configuration and
+        vocabulary are copied from the folder that the encoder was read from.
 
         Raises
         ------

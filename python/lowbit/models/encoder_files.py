@@ -43,7 +43,12 @@ def save(encoder: Encoder, folder: str | os.PathLike[str]) -> None:
     if target.exists():
         raise FileExistsError(f"save: {target} exists; choose a new folder")
     packed, dense = _weights(encoder)
-    tensors, metadata = packed_to_tensors(packed)
+    in_int8 = {
+        f"{name}.weight": linear.x_scale
+        for name, linear in encoder.linears().items()
+        if linear.compute == "int8"
+    }
+    tensors, metadata = packed_to_tensors(packed, in_int8)
     bfloat16 = [name for name, array in dense.items() if array.dtype == np.uint16]
     with replace_folder(target) as staging:
         for name in COPIED:

@@ -14,6 +14,8 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.models.parameters import Parameters
+from lowbit.quantization.affine import AffineParams
+from lowbit.quantization.linear import kernel_scale
 
 NO_DROPOUT = (0.0, 0, 0)
 
@@ -86,11 +88,19 @@ class Linear:
     inputs are multiplied with it: to others it is the same layer.
     """
 
-    def __init__(self, name: str, weight: Any, bias: np.ndarray, compute: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str,
+        weight: Any,
+        bias: np.ndarray,
+        compute: str = "auto",
+        x_scale: str | AffineParams = "block",
+    ) -> None:
         self.name = name
         self.weight = weight
         self.bias = bias
         self.compute = compute
+        self.x_scale = x_scale  # as in lowbit.linear
         self.adapter: Adapter | None = None
         self.observe: Callable[[np.ndarray], None] | None = None  # is shown every input
         self.input_scale: np.ndarray | None = None
@@ -110,7 +120,14 @@ class Linear:
         if adapter is not None and tape is not None:
             mask = tape.mask(x.size, adapter.dropout)
         y, xa = _core.linear_forward(
-            x, self.weight, self.bias, residual, *self._lora(), *mask, self.compute
+            x,
+            self.weight,
+            self.bias,
+            residual,
+            *self._lora(),
+            *mask,
+            self.compute,
+            kernel_scale(self.x_scale, "Linear"),
         )
         if tape is not None:
             tape.push(x if adapter else None, xa, mask)

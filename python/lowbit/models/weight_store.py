@@ -13,12 +13,15 @@ from lowbit.arrays import bf16_to_float32, float32_to_bf16, float32_to_fp16
 from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder
 from lowbit.models.layers import Linear, weight_format
+from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix, packed_formats
 from lowbit.quantization.methods import METHODS, Method, PackedFormat, find_method
+from lowbit.quantization.observers import OBSERVERS
 
 DENSE_FORMATS = ("fp32", "bf16", "fp16")
 WORDS = "embeddings.word_embeddings"
 POSITIONS = "embeddings.position_embeddings"
+ACTIVATIONS = ("dynamic", "static")
 Progress = Callable[[int, int], None]
 
 
@@ -64,8 +67,14 @@ class WeightStore:
     format, embeddings
         Of linear layers and of the word table; None: packed as stored, or float32. A mapping has a
         `WeightFormat` for every module name, those of the two tables included.
-    group_size, double_quant, compute, calibrate, progress, method, bias_correction
+    group_size, double_quant, compute, calibrate, progress, method, bias_correction, activations,
+    observer
         As in `Encoder.from_pretrained`.
+
+    Attributes
+    ----------
+    rounds_for_texts : bool
+        Whether weights of the layers are to be rounded for texts, so that they are read in float32.
     """
 
     def __init__(
@@ -79,21 +88,28 @@ class WeightStore:
         progress: Progress | None = None,
         method: str | Method | None = None,
         bias_correction: bool = False,
+        activations: str | None = None,
+        observer: str = "mse",
     ) -> None:
         self._by_name = dict(format) if isinstance(format, Mapping) else None
         self._format = None if isinstance(format, Mapping) else format
         self._group_size = group_size
         self._double_quant = double_quant
         self._embeddings = embeddings
-        self.compute = compute
+        self._check_activations(activations, observer, compute, calibrate)
+        # Activations are rounded once all weights are.
+        self.compute = compute if activations is None else "auto"
         self.calibrate = calibrate
         self.progress = progress
+        self.activations = activations
+        self.observer = observer
         self._check()
         packed = any(format in packed_formats() for format in self._asked())
         self.method = _checked_method(
             method, bias_correction, packed, self._format, self.calibrate is not None
         )
         self.bias_correction = bias_correction
+        self.rounds_for_texts = self.calibrate is not None and packed
 
     def _asked(self) -> list[str | None]:
         """Formats of linear layers, or of every weight that has one by name."""
@@ -116,7 +132,8 @@ class WeightStore:
             )
         if self.calibrate is None:
             return
-        if not any(format in packed_formats() for format in asked):
+        as_stored = asked == [None] and self.activations == "static"
+        if not as_stored and not any(format in packed_formats() for format in asked):
             if self._by_name is not None:  # the budget was large enough for floats
                 self.calibrate = None
                 return
@@ -170,14 +187,54 @@ class WeightStore:
             # What needs inputs has them for the encoder's layers alone.
             method = METHODS["nearest"] if self.method.needs_inputs else self.method
             weight = round_weight(weight, asked, method)
-        # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
-        exact = self.compute == "auto" and weight_format(weight) == "fp32" and not calibrated
-        # Products in int8 are of packed weights alone, which these become when they are calibrated.
-        waits = self.compute == "int8" and calibrated
-        compute = "fp32" if exact else "auto" if waits else self.compute
-        linear = Linear(name, weight, folder.read(f"{name}.bias"), compute)
+        compute, x_scale = self._products(folder, name, weight_format(weight), calibrated)
+        linear = Linear(name, weight, folder.read(f"{name}.bias"), compute, x_scale)
         linear.input_scale = input_scale
         return linear
+
+    def _products(
+        self, folder: ModelFolder, name: str, format: str, calibrated: bool
+    ) -> tuple[str, str | AffineParams]:
+        """`compute` and `x_scale` of a linear whose weight is in this format now."""
+        if self.activations is not None and format not in packed_formats() and not calibrated:
+            raise ValueError(
+                f'from_pretrained: activations="{self.activations}" multiplies in int8, which '
+                f"needs a format of {packed_formats()}; {name} is in {format}"
+            )
+        stored = folder.x_scale(f"{name}.weight")
+        if self.activations is None and stored is not None and self.compute in ("auto", "int8"):
+            return "int8", stored
+        # Whoever asks for fp32 weights wants their exact products, also where bf16 is faster.
+        exact = self.compute == "auto" and format == "fp32" and not calibrated
+        # Products in int8 are of packed weights alone, which these become when they are calibrated.
+        waits = self.compute == "int8" and calibrated
+        return ("fp32" if exact else "auto" if waits else self.compute), "block"
+
+    @staticmethod
+    def _check_activations(
+        activations: str | None, observer: str, compute: str, texts: Any
+    ) -> None:
+        if activations is None:
+            return
+        if activations not in ACTIVATIONS:
+            raise ValueError(
+                f'from_pretrained: activations="{activations}" is not known; use one of '
+                f"{list(ACTIVATIONS)}, or None"
+            )
+        if compute not in ("auto", "int8"):
+            raise ValueError(
+                f'from_pretrained: activations="{activations}" multiplies in int8, and '
+                f'compute="{compute}" does not; leave one of them out'
+            )
+        if activations == "static" and texts is None:
+            raise ValueError(
+                'from_pretrained: activations="static" needs calibrate, a few hundred texts like '
+                "those to come; leave activations out to take the scales that a folder has"
+            )
+        if observer not in OBSERVERS:
+            raise ValueError(
+                f'from_pretrained: observer="{observer}" is not known; use one of {list(OBSERVERS)}'
+            )
 
     def table(self, folder: ModelFolder, module: str) -> Embedding:
         """The embedding table of a module."""

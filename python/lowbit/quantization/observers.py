@@ -315,3 +315,13 @@ class EntropyObserver(HistogramObserver):
             smallest[k] = max(smallest[k], -threshold)
             largest[k] = min(largest[k], threshold)
         return smallest, largest
+
+
+OBSERVERS: dict[str, type[Observer]] = {
+    "minmax": MinMaxObserver,
+    "average": MovingAverageObserver,
+    "percentile": PercentileObserver,
+    "mse": MeanSquaredErrorObserver,
+    "entropy": EntropyObserver,
+}
+"""By the names that `Encoder.from_pretrained` and `lowbit quantize` take."""
