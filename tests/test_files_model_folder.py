@@ -170,6 +170,7 @@ BAD_CONFIGS = [
     ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported; use gelu"),
     ({"hidden_act": "gelu_new"}, "hidden_act 'gelu_new' is not supported"),
     ({"position_embedding_type": "relative_key"}, "'relative_key' is not supported; use absolute"),
+    ({"classifier_pooling": "max"}, "classifier_pooling 'max' is not supported; use mean or cls"),
     ({"is_decoder": True}, "only encoders"),
     ({"hidden_size": 1 << 60}, "hidden_size must be a whole number from 1 to 32768"),
     ({"num_hidden_layers": 10**9}, "num_hidden_layers must"),

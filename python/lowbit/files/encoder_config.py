@@ -22,6 +22,7 @@ LIMITS = {
 }
 MODEL_TYPES = ("bert",)
 ACTIVATIONS = ("gelu",)
+POOLINGS = ("mean", "cls")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class EncoderConfig:
     """Shape and constants of a BERT encoder, named as in config.json.
 
     Sizes are counts of values or rows. `hidden_act` "gelu" is the exact one with erf.
-    `label_names` come from `id2label` when the folder holds a fine-tuned classifier.
+    `label_names` come from `id2label` when the folder holds a fine-tuned classifier, whose head
+    sees the "mean" of the tokens or the pooled first one, "cls", by `classifier_pooling`.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class EncoderConfig:
     position_embedding_type: str = "absolute"
     pad_token_id: int = 0
     model_type: str = "bert"
+    classifier_pooling: str | None = None
     label_names: tuple[str, ...] = ()
     source: str = field(default="EncoderConfig", compare=False, repr=False)
 
@@ -73,6 +76,8 @@ class EncoderConfig:
         self._check_number("attention_probs_dropout_prob", 0.0, 0.999)
         if self.classifier_dropout is not None:
             self._check_number("classifier_dropout", 0.0, 0.999)
+        if self.classifier_pooling is not None:
+            self._check_choice("classifier_pooling", POOLINGS)
         self._check_choice("model_type", MODEL_TYPES)
         self._check_choice("hidden_act", ACTIVATIONS)
         self._check_choice("position_embedding_type", ("absolute",))

@@ -3,6 +3,7 @@
 from lowbit.models.batching import TokenBatch, TruncationWarning
 from lowbit.models.calibration import LinearReport
 from lowbit.models.classifier import Classifier
+from lowbit.models.distillation import distill
 from lowbit.models.encoder import Encoder
 from lowbit.models.format_choice import FormatPlan, choose_formats
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
@@ -21,4 +22,5 @@ __all__ = [
     "TruncationWarning",
     "WeightFormat",
     "choose_formats",
+    "distill",
 ]

@@ -16,12 +16,12 @@ import numpy as np
 from lowbit.adapters.config import LoraConfig
 from lowbit.adapters.peft_format import load_adapter, read_adapter_notes, save_adapter
 from lowbit.errors import FileFormatError
+from lowbit.models.head import TENSORS as TENSORS_OF_HEAD
 
 if TYPE_CHECKING:
     from lowbit.models.classifier import Classifier
 
 HEAD = "classifier"
-TENSORS_OF_HEAD = ("classifier.weight", "classifier.bias")
 
 
 def save(model: Classifier, folder: str | os.PathLike[str], base_model: str | None) -> None:
@@ -30,6 +30,8 @@ def save(model: Classifier, folder: str | os.PathLike[str], base_model: str | No
         raise ValueError(
             "save_adapter: the adapters were merged into the weights; save before merge()"
         )
+    if not model.targets:
+        raise ValueError("save_adapter: no layer has an adapter; save writes the whole model")
     config = replace(
         model.lora,
         modules_to_save=(HEAD,),

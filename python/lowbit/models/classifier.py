@@ -1,23 +1,30 @@
-"""A frozen low-bit encoder with LoRA adapters and a small head, trained to sort texts."""
+"""An encoder with a small head, trained to sort texts: through adapters on frozen low-bit weights,
+or through its float weights, rounded in every forward pass.
+"""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from lowbit import _core
 from lowbit.adapters.config import LoraConfig
-from lowbit.adapters.lora import MergeReport, merge_delta
+from lowbit.adapters.lora import MergeReport
+from lowbit.files.encoder_config import POOLINGS
 from lowbit.files.model_folder import open_model_folder
-from lowbit.models import adapter_files
+from lowbit.models import adapter_files, encoder_files
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.encoder import Encoder, WeightStore
+from lowbit.models.head import TENSORS as TENSORS_OF_HEAD
+from lowbit.models.head import head_backward, head_forward, read_head
 from lowbit.models.layers import Adapter, Linear, Tape
 from lowbit.models.loss import cross_entropy, softmax
-from lowbit.models.parameters import Parameters
+from lowbit.models.merging import merge_adapters
+from lowbit.models.parameters import Parameters, fresh_adapters, fresh_head
+from lowbit.models.qat import packed_linears, train_linears
 from lowbit.models.training import (
     Event,
     History,
@@ -26,9 +33,7 @@ from lowbit.models.training import (
     check_labels,
     tokenized_or,
 )
-from lowbit.quantization.matrix import QuantizedMatrix
-
-POOLINGS = ("mean", "cls")
+from lowbit.quantization.qat import QatConfig
 
 
 class Classifier:
@@ -37,15 +42,17 @@ class Classifier:
     Attributes
     ----------
     encoder : Encoder
-        Frozen.
+        Frozen, but for linear layers that `prepare_qat` set free.
     label_names : list of str
         The classes, by id.
     lora : LoraConfig
+    qat : QatConfig or None
+        How weights are rounded in training; None where they are frozen.
     pooling : str
         "mean": logits = mean of the tokens W^T + b. "cls": the first token through the model's
         pooler and tanh, then W^T + b, as BertForSequenceClassification.
     parameters : Parameters
-        Everything that is trained: the adapters and the head.
+        Everything that is trained: the head, and adapters or weights.
     """
 
     def __init__(
@@ -69,14 +76,14 @@ class Classifier:
         self.encoder = encoder
         self.label_names = [str(name) for name in label_names]
         self.pooling = pooling
-        self._seed = seed
-        self._use(lora, head)
-
-    def _use(self, lora: LoraConfig, head: tuple[np.ndarray, np.ndarray] | None) -> None:
-        """Put fresh adapters of these settings on the encoder, and a head."""
+        self.qat: QatConfig | None = None
         linears = self.linears()
-        chosen = lora.find_targets(list(linears))
-        self._attach(lora, self._initial(lora, {name: linears[name] for name in chosen}, head))
+        shapes = {name: linears[name].shape for name in lora.find_targets(list(linears))}
+        generator = np.random.default_rng(seed)
+        values = fresh_adapters(lora, shapes, generator)
+        if head is None:
+            head = fresh_head(len(self.label_names), self.encoder.config.hidden_size, generator)
+        self._attach(lora, values | dict(zip(TENSORS_OF_HEAD, head, strict=True)))
 
     def _attach(self, lora: LoraConfig, values: dict[str, np.ndarray]) -> None:
         """Take these parameters; only the linears they name keep an adapter."""
@@ -106,93 +113,101 @@ class Classifier:
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
-        labels: int | Sequence[str] = 2,
+        labels: int | Sequence[str] | None = None,
         format: str | None = None,
         group_size: int | None = 64,
         double_quant: bool = True,
         embeddings: str | None = None,
         lora: LoraConfig | None = None,
-        pooling: str = "mean",
+        pooling: str | None = None,
         seed: int = 0,
         compute: str = "auto",
         adapter: str | os.PathLike[str] | None = None,
+        qat: QatConfig | None = None,
     ) -> Classifier:
         """Read a BERT-family folder and put adapters and a head on it, fresh or trained before.
 
         Parameters
         ----------
         folder, format, group_size, double_quant, embeddings, compute
-            As in `Encoder.from_pretrained`; but None is "nf4", with the word table in "int8", where
-            the folder holds no packed weights.
+            As in `Encoder.from_pretrained`; but None is "nf4", or "fp32" with `qat`, and the word
+            table in "int8", where the folder holds no packed weights.
         labels
-            Number of classes, or their names.
+            Number of classes, or their names; None: those of the folder's classifier, else two.
         lora
             Rank, alpha, dropout and targets; None for rank 8, alpha 16 on every linear layer.
         pooling
-            "mean" or "cls".
+            "mean" or "cls"; None: as the folder says, else "mean".
         seed
             Of the adapters and the head: A uniform in +-1/sqrt(K), B zero, the head normal with
             deviation 0.02. A head that the folder brings, with as many classes, is used instead.
         adapter
             Folder written by `save_adapter` or by PEFT: its adapters, head and settings are taken,
             and, where lowbit wrote it, its pooling and names of the classes.
+        qat
+            Train the weights themselves instead of adapters; see `prepare_qat`.
         """
+        if qat is not None and lora is not None:
+            raise ValueError("Classifier.from_pretrained: give lora or qat, not both")
         if adapter is not None:
             notes = adapter_files.read_notes(adapter)
             pooling, labels = notes.get("pooling", pooling), notes.get("labels", labels)
-        names = [str(i) for i in range(labels)] if isinstance(labels, int) else list(labels)
         with open_model_folder(folder) as opened:
             if not opened.is_packed:
-                format, embeddings = format or "nf4", embeddings or "int8"
+                format = format or ("nf4" if qat is None else "fp32")
+                embeddings = embeddings or "int8"
             store = WeightStore(format, group_size, double_quant, embeddings, compute)
             encoder = Encoder(opened, store)
-            head = None
-            stored = opened.tensors.get("classifier.weight")
-            if stored is not None and stored.shape[0] == len(names):
-                head = (opened.read("classifier.weight"), opened.read("classifier.bias"))
+            names, head = read_head(opened, labels)
+            pooling = pooling or opened.config.classifier_pooling or "mean"
         model = cls(encoder, names, lora or LoraConfig(rank=8, alpha=16), pooling, seed, head)
         if adapter is not None:
             model.load_adapter(adapter)
+        if qat is not None:
+            model.prepare_qat(qat)
         return model
 
-    def _initial(
-        self,
-        lora: LoraConfig,
-        targets: dict[str, Linear],
-        head: tuple[np.ndarray, np.ndarray] | None,
-    ) -> dict[str, np.ndarray]:
-        generator = np.random.default_rng(self._seed)
-        initial: dict[str, np.ndarray] = {}
-        for name, linear in targets.items():
-            rows, cols = linear.shape
-            rank = lora.rank_of(name)
-            bound = 1.0 / np.sqrt(cols)
-            a = generator.uniform(-bound, bound, (rank, cols))
-            initial[f"{name}.lora_A"] = a.astype(np.float32)
-            initial[f"{name}.lora_B"] = np.zeros((rows, rank), np.float32)
-        if head is None:
-            shape = (len(self.label_names), self.encoder.config.hidden_size)
-            weight = generator.normal(0, 0.02, shape).astype(np.float32)
-            head = (weight, np.zeros(len(self.label_names), np.float32))
-        initial["classifier.weight"], initial["classifier.bias"] = head
-        return initial
+    def prepare_qat(self, config: QatConfig | None = None) -> None:
+        """Train the weights and biases of the linear layers from now on, rounded as `config` says.
+
+        `fit` then moves float weights, and every forward pass multiplies with what they round to:
+        what `quantized` gives. Float weights, gradients and AdamW's two moments take 16 bytes a
+        weight. Adapters are added to the float weights before these are rounded. May be called
+        again, to go on from the same float weights in another format.
+        """
+        self.qat = config or QatConfig()
+        self.encoder, self.parameters = train_linears(
+            self.encoder, self.linears(), self.qat, self._head()
+        )
+        self.targets = {}
+
+    def quantized(self) -> Classifier:
+        """The classifier with its weights packed as the last forward pass rounded them, and frozen.
+
+        Its predictions have the bits of this one's; `fit` would train the head alone. ValueError
+        where `prepare_qat` was not called.
+        """
+        if self.qat is None:
+            raise ValueError("quantized: the weights are frozen already; see prepare_qat")
+        model = copy.copy(self)
+        model.qat = None
+        model.encoder = packed_linears(self.encoder)
+        model.parameters = Parameters(self._head())
+        return model
+
+    def _head(self) -> dict[str, np.ndarray]:
+        return {name: self.parameters[name] for name in TENSORS_OF_HEAD}
 
     # Forward and backward
 
     def logits(self, batch: TokenBatch, tape: Tape | None = None) -> np.ndarray:
         """float32 [B, classes]."""
         hidden = self.encoder(batch, tape)
-        pooled = _core.pool(hidden, batch.indptr, self.pooling)
-        if self.pooling == "cls":
-            assert self.encoder.pooler is not None
-            pooled = np.tanh(self.encoder.pooler(pooled, tape))
-        if tape is not None:
-            tape.push(pooled)
-            if tape.dropout:
-                mask = tape.mask(pooled.size, tape.dropout)
-                pooled = _core.dropout(pooled, *mask)
-                tape.push(pooled, mask)
-        return pooled @ self.parameters["classifier.weight"].T + self.parameters["classifier.bias"]
+        return head_forward(hidden, batch.indptr, self._pooler, self.parameters, tape)
+
+    @property
+    def _pooler(self) -> Linear | None:
+        return self.encoder.pooler if self.pooling == "cls" else None
 
     def loss_and_gradients(
         self, batch: TokenBatch, labels: np.ndarray, dropout: float = 0.0, seed: int = 0
@@ -201,23 +216,9 @@ class Classifier:
         tape = Tape(dropout, seed)
         logits = self.logits(batch, tape)
         loss, dlogits = cross_entropy(logits, labels)
-        self._backward(dlogits, batch, tape)
-        return loss
-
-    def _backward(self, dlogits: np.ndarray, batch: TokenBatch, tape: Tape) -> None:
-        dropped = tape.pop() if tape.dropout else None
-        (pooled,) = tape.pop()
-        head_input = pooled if dropped is None else dropped[0]
-        self.parameters.gradient("classifier.weight")[...] = dlogits.T @ head_input
-        self.parameters.gradient("classifier.bias")[...] = dlogits.sum(axis=0)
-        dpooled = dlogits @ self.parameters["classifier.weight"]
-        if dropped is not None:
-            dpooled = _core.dropout(dpooled, *dropped[1])
-        if self.pooling == "cls":
-            assert self.encoder.pooler is not None
-            dpooled = self.encoder.pooler.backward(dpooled * (1 - pooled * pooled), tape)
-        dhidden = _core.pool_backward(dpooled, batch.indptr, self.pooling)
+        dhidden = head_backward(dlogits, batch.indptr, self._pooler, self.parameters, tape)
         self.encoder.backward(dhidden, tape)
+        return loss
 
     # Use
 
@@ -233,7 +234,7 @@ class Classifier:
         epochs: int = 3,
         steps: int | None = None,
         batch_size: int = 32,
-        lr: float = 1e-3,
+        lr: float | None = None,
         warmup: int | None = None,
         weight_decay: float = 0.01,
         max_grad_norm: float | None = 1.0,
@@ -244,7 +245,7 @@ class Classifier:
         checkpoint: str | os.PathLike[str] | None = None,
         on_event: Callable[[Event], Any] | None = None,
     ) -> History:
-        """Train the adapters and the head; the same seed gives the same bits on any thread count.
+        """Train what `parameters` holds; the same seed gives the same bits on any thread count.
 
         Parameters
         ----------
@@ -253,7 +254,8 @@ class Classifier:
         epochs, steps
             How long; `steps` wins when both are given.
         batch_size, lr, warmup, weight_decay, max_grad_norm
-            AdamW with linear warm-up over `warmup` steps (None: a tenth) and linear decay to zero.
+            AdamW with linear warm-up over `warmup` steps (None: a tenth) and linear decay to zero;
+            lr None: 1e-3 for adapters, 1e-4 for the weights themselves.
         dropout
             On hidden states and attention weights; the adapters have their own in `LoraConfig`.
         seed
@@ -264,7 +266,7 @@ class Classifier:
             Steps between evaluations; None: after every epoch.
         checkpoint
             Adapter folder, rewritten whole after every evaluation that is the best so far; without
-            an evaluation set, once at the end. Ctrl-C leaves it valid.
+            an evaluation set, once at the end. Ctrl-C leaves it valid. Not after `prepare_qat`.
         on_event
             Called with `Step`, `Evaluation` and `Checkpoint` events.
 
@@ -279,7 +281,7 @@ class Classifier:
             epochs,
             steps,
             batch_size,
-            lr,
+            (1e-3 if self.qat is None else 1e-4) if lr is None else lr,
             warmup,
             weight_decay,
             max_grad_norm,
@@ -327,6 +329,27 @@ class Classifier:
         """
         adapter_files.save(self, folder, base_model)
 
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a whole model folder: encoder, head, names of the classes, pooling.
+
+        `Classifier.from_pretrained(folder)` reads it, and so does `Encoder.from_pretrained`.
+
+        Raises
+        ------
+        ValueError
+            If layers have adapters, or their weights are being trained: save what `quantized`
+            gives.
+        OSError
+            If the folder exists or cannot be written.
+        """
+        encoder_files.save(
+            self.encoder,
+            folder,
+            self._head(),
+            self.label_names,
+            self.pooling,
+        )
+
     def load_adapter(self, folder: str | os.PathLike[str]) -> None:
         """Take adapters and head from a folder written by `save_adapter` or by PEFT.
 
@@ -334,7 +357,11 @@ class Classifier:
         ------
         FileFormatError
             If the folder does not fit this model; nothing is changed then.
+        ValueError
+            If `prepare_qat` was called.
         """
+        if self.qat is not None:
+            raise ValueError("load_adapter: the weights are trained; load it before prepare_qat")
         self._attach(*adapter_files.load(self, folder))
 
     def merge(self) -> dict[str, MergeReport]:
@@ -346,21 +373,7 @@ class Classifier:
             What rounding to that format lost, layer by layer. A 4-bit base loses small changes:
             read the reports, or keep the adapters apart, which costs little and loses nothing.
         """
-        reports = {}
-        for name, linear in self.targets.items():
-            if linear.adapter is None:
-                continue
-            weight = linear.weight
-            if isinstance(weight, _core.PackedMatrix):
-                weight = QuantizedMatrix(weight)
-            base = _core.dequantize(linear.weight)
-            delta = linear.adapter.delta()
-            if linear.input_scale is not None:
-                delta /= linear.input_scale  # as the weight is stored
-            merged, reports[name] = merge_delta(weight, base, delta)
-            linear.weight = merged._packed if isinstance(merged, QuantizedMatrix) else merged
-            linear.adapter = None
-        return reports
+        return merge_adapters(self.targets)
 
     @property
     def trainable_parameters(self) -> int:
@@ -369,7 +382,7 @@ class Classifier:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the encoder as stored, adapters and head."""
+        """Bytes of the encoder as stored, and of all that is trained."""
         return self.encoder.nbytes + self.parameters.values.nbytes
 
     @property
@@ -378,7 +391,8 @@ class Classifier:
         return self.encoder.nbytes_fp32 + self.parameters.values.nbytes
 
     def __repr__(self) -> str:
+        how = f"rank {self.lora.rank}, " if self.targets else ""
         return (
-            f"Classifier({', '.join(self.label_names)}; {self.encoder!r}, rank {self.lora.rank}, "
+            f"Classifier({', '.join(self.label_names)}; {self.encoder!r}, {how}"
             f"{self.trainable_parameters} trainable)"
         )

@@ -221,7 +221,7 @@ class Encoder:
         return x
 
     def backward(self, dx: np.ndarray, tape: Tape) -> None:
-        """Gradients of the adapters from that of the last hidden state; nothing else is trained."""
+        """Gradients of what the layers train from that of the last hidden state."""
         for index in range(len(self.layers) - 1, -1, -1):
             gradient = self.layers[index].backward(dx, tape, need_dx=index > 0)
             if gradient is not None:

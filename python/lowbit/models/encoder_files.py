@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from lowbit import _core
 from lowbit.files.atomic import replace_folder
 from lowbit.files.packed_tensors import packed_to_tensors
 from lowbit.files.safetensors import write_safetensors
+from lowbit.files.untrusted import read_json_object
+from lowbit.models.qat import RoundedLinear
 from lowbit.quantization.matrix import QuantizedMatrix
 
 if TYPE_CHECKING:
@@ -32,17 +36,26 @@ COPIED = (
 )
 
 
-def save(encoder: Encoder, folder: str | os.PathLike[str]) -> None:
-    """Write the folder; see `Encoder.save`."""
-    adapted = [name for name, linear in encoder.linears().items() if linear.adapter is not None]
-    if adapted:
-        raise ValueError(
-            f"save: {adapted[0]} has an adapter; write it with save_adapter, or merge it first"
-        )
+def save(
+    encoder: Encoder,
+    folder: str | os.PathLike[str],
+    head: dict[str, np.ndarray] | None = None,
+    label_names: Sequence[str] = (),
+    pooling: str | None = None,
+) -> None:
+    """Write the folder; see `Encoder.save`, and `Classifier.save` for the rest."""
+    for name, linear in encoder.linears().items():
+        if linear.adapter is not None:
+            raise ValueError(
+                f"save: {name} has an adapter; write it with save_adapter, or merge it first"
+            )
+        if isinstance(linear, RoundedLinear):
+            raise ValueError(f"save: {name} is being trained; save what quantized() gives")
     target = Path(folder)
     if target.exists():
         raise FileExistsError(f"save: {target} exists; choose a new folder")
     packed, dense = _weights(encoder)
+    dense |= head or {}
     in_int8 = {
         f"{name}.weight": linear.x_scale
         for name, linear in encoder.linears().items()
@@ -55,7 +68,20 @@ def save(encoder: Encoder, folder: str | os.PathLike[str]) -> None:
             if (encoder.source / name).is_file():
                 (staging / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(encoder.source / name, staging / name)
+        if head is not None:
+            _describe_head(staging / "config.json", label_names, pooling)
         write_safetensors(staging / "model.safetensors", tensors | dense, metadata, bfloat16)
+
+
+def _describe_head(path: Path, label_names: Sequence[str], pooling: str | None) -> None:
+    """Put what a classifier needs into its config.json, under the names transformers uses."""
+    config = read_json_object(path) | {
+        "architectures": ["BertForSequenceClassification"],
+        "id2label": {str(i): name for i, name in enumerate(label_names)},
+        "label2id": {name: i for i, name in enumerate(label_names)},
+        "classifier_pooling": pooling,
+    }
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _weights(encoder: Encoder) -> tuple[dict[str, QuantizedMatrix], dict[str, np.ndarray]]:

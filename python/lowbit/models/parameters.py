@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit import _core
+from lowbit.adapters.config import LoraConfig
 
 
 class Parameters:
@@ -36,6 +37,10 @@ class Parameters:
 
     def __contains__(self, name: str) -> bool:
         return name in self._views
+
+    def get(self, name: str) -> np.ndarray | None:
+        """The array `name`, or None."""
+        return self._views.get(name)
 
     def names(self) -> list[str]:
         """Names in the order of the buffer."""
@@ -107,3 +112,35 @@ class AdamW:
             scale,
         )
         return norm
+
+
+def fresh_adapters(
+    lora: LoraConfig, shapes: dict[str, tuple[int, int]], generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Adapters that change nothing yet: A uniform in +-1/sqrt(K), B zero.
+
+    Parameters
+    ----------
+    shapes
+        (N, K) of every adapted layer by its name.
+
+    Returns
+    -------
+    dict
+        float32 NAME.lora_A [rank, K] and NAME.lora_B [N, rank].
+    """
+    values: dict[str, np.ndarray] = {}
+    for name, (rows, cols) in shapes.items():
+        rank, bound = lora.rank_of(name), 1.0 / np.sqrt(cols)
+        a = generator.uniform(-bound, bound, (rank, cols))
+        values[f"{name}.lora_A"] = a.astype(np.float32)
+        values[f"{name}.lora_B"] = np.zeros((rows, rank), np.float32)
+    return values
+
+
+def fresh_head(
+    classes: int, width: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight [classes, width], normal with deviation 0.02, and bias, zero: float32."""
+    weight = generator.normal(0, 0.02, (classes, width)).astype(np.float32)
+    return weight, np.zeros(classes, np.float32)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.models.batching import TokenizedTexts
-from lowbit.models.parameters import AdamW
+from lowbit.models.batching import TokenBatch, TokenizedTexts
+from lowbit.models.parameters import AdamW, Parameters
 
 if TYPE_CHECKING:
     from lowbit.models.classifier import Classifier
@@ -134,54 +134,60 @@ class TrainingOptions:
         return self.lr * (total - step) / max(1, total - warmup)
 
 
-class Trainer:
-    """Trains one classifier on one set of texts; made and run by `Classifier.fit`."""
+class Loop:
+    """The steps of a training, whatever it trains; what differs is in the three methods below.
+
+    Parameters
+    ----------
+    parameters
+        What is trained.
+    data
+        The texts to train on.
+    options
+        All of them.
+    on_event
+        Called with every event.
+
+    Attributes
+    ----------
+    history : History
+    """
 
     def __init__(
         self,
-        model: Classifier,
-        texts: Sequence[str],
-        labels: Sequence[int],
+        parameters: Parameters,
+        data: TokenizedTexts,
         options: TrainingOptions,
-        evaluation: tuple[Sequence[str], Sequence[int]] | None,
-        checkpoint: str | os.PathLike[str] | None,
         on_event: Callable[[Event], Any] | None,
     ) -> None:
-        self.model = model
+        self.parameters = parameters
+        self.data = data
         self.options = options
-        self.labels = check_labels("fit", labels, len(texts), len(model.label_names))
-        if len(np.unique(self.labels)) < 2:
-            raise ValueError(
-                f"fit: every label is {self.labels[0]}; training needs at least two classes"
-            )
-        self.data = model.tokenize(texts)
-        self.evaluation = evaluation
-        if evaluation is not None:
-            count = len(model.label_names)
-            check_labels("fit: evaluation", evaluation[1], len(evaluation[0]), count)
-        self.checkpoint = checkpoint
         self.on_event = on_event or (lambda event: None)
         self.history = History()
-        self._best: tuple[float, float] | None = None
-        self._best_values: np.ndarray | None = None
 
     def run(self) -> History:
-        """All steps; on Ctrl-C the best state so far is kept and saved."""
+        """All steps; on Ctrl-C the best state so far is kept."""
         total = self.options.total_steps(len(self.data))
-        optimizer = AdamW(
-            self.model.parameters, self.options.weight_decay, self.options.max_grad_norm
-        )
+        optimizer = AdamW(self.parameters, self.options.weight_decay, self.options.max_grad_norm)
         try:
             self._steps(optimizer, total)
         except KeyboardInterrupt:
             self.history.interrupted = True
         finally:
             _core.trim_memory()  # the activations of a batch, which nothing later needs
-        if self._best_values is not None:
-            self.model.parameters.values[:] = self._best_values
-        elif self.checkpoint is not None:
-            self._save()
+        self._finish()
         return self.history
+
+    def _loss_and_gradients(self, batch: TokenBatch, rows: np.ndarray, seed: int) -> float:
+        """The loss of the texts `rows`; gradients are left in `parameters`."""
+        raise NotImplementedError
+
+    def _evaluate(self, step: int, epoch: int) -> None:
+        """Called between steps, when it is time."""
+
+    def _finish(self) -> None:
+        """Called after the last step."""
 
     def _steps(self, optimizer: AdamW, total: int) -> None:
         step = epoch = 0
@@ -202,13 +208,55 @@ class Trainer:
         batch = self.data.batch(rows)
         # The seed of a step's dropout masks; another step or run must not repeat them.
         seed = int(np.random.SeedSequence([self.options.seed, step]).generate_state(1)[0])
-        loss = self.model.loss_and_gradients(batch, self.labels[rows], self.options.dropout, seed)
+        loss = self._loss_and_gradients(batch, rows, seed)
         rate = self.options.learning_rate(step, total)
         norm = optimizer.step(rate)
         seconds = time.perf_counter() - begin
         event = Step(step + 1, total, epoch, loss, rate, norm, len(rows), batch.tokens, seconds)
         self.history.steps.append(event)
         self.on_event(event)
+
+
+class Trainer(Loop):
+    """Trains one classifier on one set of texts; made and run by `Classifier.fit`."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        texts: Sequence[str],
+        labels: Sequence[int],
+        options: TrainingOptions,
+        evaluation: tuple[Sequence[str], Sequence[int]] | None,
+        checkpoint: str | os.PathLike[str] | None,
+        on_event: Callable[[Event], Any] | None,
+    ) -> None:
+        self.model = model
+        self.labels = check_labels("fit", labels, len(texts), len(model.label_names))
+        if len(np.unique(self.labels)) < 2:
+            raise ValueError(
+                f"fit: every label is {self.labels[0]}; training needs at least two classes"
+            )
+        if checkpoint is not None and not model.targets:
+            raise ValueError("fit: checkpoint is for adapters; use save after training")
+        super().__init__(model.parameters, model.tokenize(texts), options, on_event)
+        self.evaluation = evaluation
+        if evaluation is not None:
+            count = len(model.label_names)
+            check_labels("fit: evaluation", evaluation[1], len(evaluation[0]), count)
+        self.checkpoint = checkpoint
+        self._best: tuple[float, float] | None = None
+        self._best_values: np.ndarray | None = None
+
+    def _loss_and_gradients(self, batch: TokenBatch, rows: np.ndarray, seed: int) -> float:
+        dropout = self.options.dropout
+        return self.model.loss_and_gradients(batch, self.labels[rows], dropout, seed)
+
+    def _finish(self) -> None:
+        """Take the best state again; without evaluations, save the last."""
+        if self._best_values is not None:
+            self.parameters.values[:] = self._best_values
+        elif self.checkpoint is not None:
+            self._save()
 
     def _evaluate(self, step: int, epoch: int) -> None:
         if self.evaluation is None:
@@ -223,7 +271,7 @@ class Trainer:
         self.on_event(event)
         if best:
             self._best = rank
-            self._best_values = self.model.parameters.values.copy()
+            self._best_values = self.parameters.values.copy()
             if self.checkpoint is not None:
                 self._save()
 

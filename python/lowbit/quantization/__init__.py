@@ -22,6 +22,7 @@ from lowbit.quantization.observers import (
     MovingAverageObserver,
     PercentileObserver,
 )
+from lowbit.quantization.qat import QatConfig
 from lowbit.quantization.search import quantize_to, search_scales
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "MovingAverageObserver",
     "PackedFormat",
     "PercentileObserver",
+    "QatConfig",
     "QuantizedMatrix",
     "awq_scales",
     "bias_shift",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -83,14 +83,42 @@ def _search(
 ) -> np.ndarray:
     plain = quantize(array, format, group_size)
     first, size = plain.scales(), plain.group_size
-    best = first.copy()
-    least = _group_errors(plain, array, weights)
     signs = (1, -1) if format == "int4" else (1,)  # int4 has one code more on one side of zero
-    for ratio in (sign * ratio for ratio in RATIOS for sign in signs):
-        tried = np.float32(ratio) * first
-        error = _group_errors(_round_to(array, tried, format, size), array, weights)
+    return least_error_scales(
+        array,
+        first,
+        (np.float32(sign * ratio) * first for ratio in RATIOS for sign in signs),
+        lambda w, scales: _round_to(w, scales, format, size),
+        weights,
+    )
+
+
+def least_error_scales(
+    w: np.ndarray,
+    first: np.ndarray,
+    tried: Iterable[np.ndarray],
+    round_to: Callable[[np.ndarray, np.ndarray], QuantizedMatrix],
+    importance: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """For each group the scale with the least squared error, `first` or one that is tried.
+
+    Parameters
+    ----------
+    w
+        float32 [N, K].
+    first, tried
+        Scales [N, groups].
+    round_to
+        Rounds w to given scales.
+    importance
+        [K], or one for all columns.
+    """
+    best = first.copy()
+    least = _group_errors(round_to(w, first), w, importance)
+    for scales in tried:
+        error = _group_errors(round_to(w, scales), w, importance)
         better = error < least
-        best[better], least[better] = tried[better], error[better]
+        best[better], least[better] = scales[better], error[better]
     return best
 
 
@@ -111,7 +139,7 @@ def _round_to(w: np.ndarray, scales: np.ndarray, format: str, size: int) -> Quan
     return quantize_to(w, scales, format, None if size == w.shape[1] else size, False)
 
 
-def _group_errors(q: QuantizedMatrix, w: np.ndarray, importance: np.ndarray) -> np.ndarray:
+def _group_errors(q: QuantizedMatrix, w: np.ndarray, importance: np.ndarray | float) -> np.ndarray:
     """Squared errors [N, groups], weighted by column."""
     errors = (q.dequantize() - w) ** 2 * importance
     if not errors.size:
