@@ -90,6 +90,11 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         help="share of the texts set apart to evaluate on; 0 for none (default: %(default)s)",
     )
     _add_training(parser, epochs=3, out="lowbit-finetuned", out_help="folder of all results")
+    parser.add_argument(
+        "--qat",
+        choices=[name for name in FORMATS if name in PACKED],
+        help="train rounded weights instead of adapters, and write a whole model in this format",
+    )
 
 
 def _add_embed(commands: argparse._SubParsersAction) -> None:
@@ -189,6 +194,13 @@ def _add_rounding(parser: argparse.ArgumentParser) -> None:
         "--bias-correction",
         action="store_true",
         help="let biases give back what rounding adds to mean outputs; needs --calibrate",
+    )
+    parser.add_argument(
+        "--distill",
+        type=whole(1, 10**9),
+        metavar="STEPS",
+        help="train the rounded weights to give what the original gives, 32 texts a step; needs "
+        "--calibrate, and the more --texts the better",
     )
 
 
@@ -360,7 +372,9 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_he
     group.add_argument("--epochs", type=whole(1, 100_000), default=epochs, metavar="N")
     group.add_argument("--steps", type=whole(1, 10**9), metavar="N", help="instead of --epochs")
     group.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
-    group.add_argument("--lr", type=number(0, 10, open_low=True), default=1e-3, metavar="X")
+    group.add_argument(
+        "--lr", type=number(0, 10, open_low=True), metavar="X", help="default: 1e-3, weights: 1e-4"
+    )
     group.add_argument("--dropout", type=number(0, 0.9), default=0.0, metavar="P")
     group.add_argument("--pooling", choices=["mean", "cls"], default="mean")
     group.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N")

@@ -45,14 +45,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     report = {
         "command": "demo",
-        "model": model_summary(name, folder, model),
+        "model": model_summary(name, folder, model, model.trainable_parameters),
         "data": task.summary(),
         "training": training.summary(),
         "embedding": {"texts_per_second": rate},
         "examples": examples,
         "adapter": {"folder": str(out / "adapter"), "same_predictions_after_reload": same},
     }
-    rows = training_rows(model, task, training)
+    rows = training_rows(model, task, training, model.trainable_parameters)
     rows.append(("embedding", f"{rate:.0f} sentences/s"))
     finish(out, report, rows, watch, args, console)
     return OK if same else FAILED_CHECK

@@ -79,11 +79,14 @@ def finish(
         "seconds": watch.seconds,
     }
     write_file(folder / "report.json", (to_json(report) + "\n").encode())
+    saved = ("whole model", str(folder / "model"))
+    if "adapter" in report:
+        saved = ("adapter", f"{folder / 'adapter'}  (PEFT's format)")
     rows = rows + [
         ("peak memory", megabytes(report["peak_memory_bytes"])),
         ("time", clock_time(report["seconds"])),
         ("kernels", machine_line()),
-        ("adapter", f"{folder / 'adapter'}  (PEFT's format)"),
+        saved,
         ("figures", f"{folder / 'report.json'}"),
     ]
     if not args.no_plot:

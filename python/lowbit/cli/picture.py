@@ -68,6 +68,7 @@ def figure_for(path: Path, inches: tuple[float, float], console: Console) -> Ite
 def _titles(figure: Any, report: dict[str, Any]) -> None:
     model, data, machine = report["model"], report["data"], report["machine"]
     run = report["training"]
+    what = f"LoRA rank {model['lora']['rank']}" if model["lora"] else "rounded weights"
     figure.text(
         0.06,
         0.93,
@@ -78,7 +79,7 @@ def _titles(figure: Any, report: dict[str, Any]) -> None:
     figure.text(
         0.06,
         0.865,
-        f"LoRA rank {model['lora']['rank']}: {model['trainable_parameters']:,} trained parameters, "
+        f"{what}: {model['trainable_parameters']:,} trained parameters, "
         f"{percent(model['trainable_share'])} of all   |   "
         f"{run['examples_per_second']:.0f} examples/s, {run['seconds']:.1f} s   |   "
         f"peak memory {megabytes(report['peak_memory_bytes'])}   |   "

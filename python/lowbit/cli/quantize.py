@@ -18,9 +18,11 @@ from lowbit.embeddings import Embedding
 from lowbit.files import read_texts
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.files.sentence_config import says_pooling
-from lowbit.models import Encoder, FormatPlan, choose_formats
+from lowbit.models import Encoder, FormatPlan, Step, choose_formats, distill
 from lowbit.models.layers import weight_format
+from lowbit.models.training import Event
 from lowbit.models.weight_store import POSITIONS, WORDS, dense_weight
+from lowbit.quantization import QatConfig
 from lowbit.quantization.search import row_chunks
 
 
@@ -46,10 +48,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "bytes_fp32": encoder.nbytes_fp32,
         "pooler_left_out": not pooler and _has_pooler(folder),
         "calibration_texts": len(texts or []),
-        "method": args.method or ("gptq" if texts else "nearest"),
+        "method": _method(args),
         "bias_correction": args.bias_correction,
         "activations": args.activations,
         "observer": args.observer if args.activations == "static" else None,
+        "distillation_steps": args.distill,
         "layers": layers,
         "output": args.output,
         "seconds": watch.seconds,
@@ -67,6 +70,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _check_options(args: argparse.Namespace) -> None:
     auto = args.format == "auto"
+    if args.distill is not None:
+        if args.calibrate is None:
+            raise ValueError("quantize: --distill needs texts; name a file with --calibrate")
+        if auto or args.method is not None or args.bias_correction or args.activations is not None:
+            raise ValueError(
+                "quantize: --distill goes without --format auto, --method, --bias-correction and "
+                "--activations"
+            )
     if auto and args.budget is None:
         raise ValueError("quantize: --format auto needs a size to stay below: --budget 20MB")
     for option in ("group_size", "embeddings") if auto else ("budget",):
@@ -79,6 +90,12 @@ def _check_options(args: argparse.Namespace) -> None:
 def _has_pooler(folder: Path) -> bool:
     with open_model_folder(folder) as opened:
         return "pooler.dense.weight" in opened.tensors
+
+
+def _method(args: argparse.Namespace) -> str:
+    if args.distill is not None:
+        return "distilled"
+    return args.method or ("gptq" if args.calibrate else "nearest")
 
 
 def _texts(args: argparse.Namespace, path: str | None) -> list[str] | None:
@@ -110,6 +127,8 @@ def _round(
     pooler: bool,
     console: Console,
 ) -> Encoder:
+    if texts is not None and args.distill is not None:
+        return _distill(args, folder, texts, pooler, console)
     options: dict[str, Any] = {"format": plan.formats} if plan else _uniform(args)
     with console.progress("calibrating layers") as bar:
         return Encoder.from_pretrained(
@@ -134,6 +153,23 @@ def _uniform(args: argparse.Namespace) -> dict[str, Any]:
         "double_quant": args.format == "nf4",
         "embeddings": args.embeddings or args.format,
     }
+
+
+def _distill(
+    args: argparse.Namespace, folder: Path, texts: list[str], pooler: bool, console: Console
+) -> Encoder:
+    """Train the rounded weights to give what the exact ones give."""
+    options = _uniform(args)
+    exact = Encoder.from_pretrained(folder, pooler=False)
+    student = Encoder.from_pretrained(folder, pooler=pooler, embeddings=options.pop("embeddings"))
+    config = QatConfig(**options, learned_step=True)
+    with console.progress("distilling") as bar:
+
+        def show(event: Event) -> None:
+            if isinstance(event, Step):
+                bar.update(event.step, event.total_steps, f"loss {event.loss:.4f}")
+
+        return distill(student, exact, texts, config, steps=args.distill, on_event=show)
 
 
 def _layers(encoder: Encoder, folder: Path, plan: FormatPlan | None) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def lora_config(args: argparse.Namespace) -> LoraConfig:
 
 
 def train(
-    model: Classifier, task: Task, args: argparse.Namespace, console: Console, adapter: Path
+    model: Classifier, task: Task, args: argparse.Namespace, console: Console, adapter: Path | None
 ) -> Training:
     """Fine-tune `model`; its best state is kept, and saved in `adapter` whenever it improves."""
     evaluation = (task.test_texts, task.test_labels) if task.test_texts else None
@@ -97,7 +97,7 @@ def train(
             seed=args.seed,
             evaluation=evaluation,
             checkpoint=adapter,
-            on_event=_Reporter(console, bar),
+            on_event=_Reporter(console, bar, "kept" if adapter is None else "saved"),
         )
     seconds = watch.seconds
     after = None if evaluation is None else model.evaluate(*evaluation)
@@ -110,6 +110,7 @@ class _Reporter:
 
     console: Console
     bar: Progress
+    how_kept: str
     examples: int = 0
     seconds: float = 0.0
     loss: float | None = None
@@ -121,7 +122,7 @@ class _Reporter:
         elif isinstance(event, Evaluation):
             loss = float(np.mean(self.epoch_losses)) if self.epoch_losses else math.nan
             self.epoch_losses.clear()
-            kept = "  best so far, saved" if event.best else ""
+            kept = f"  best so far, {self.how_kept}" if event.best else ""
             self.console.say(
                 f"  epoch {event.epoch}: training loss {loss:.3f}, "
                 f"test loss {event.loss:.3f}, accuracy {percent(event.accuracy)}{kept}"
@@ -139,8 +140,10 @@ class _Reporter:
         self.bar.update(step.step, step.total_steps, f"loss {self.loss:.3f}  {rate:.0f} examples/s")
 
 
-def training_rows(model: Classifier, task: Task, run: Training) -> list[tuple[str, str]]:
-    """Rows of the closing table that `demo` and `finetune` share."""
+def training_rows(
+    model: Classifier, task: Task, run: Training, trained: int
+) -> list[tuple[str, str]]:
+    """Rows of the closing table that `demo` and `finetune` share; `trained` counts parameters."""
     rows = []
     if run.before is not None and run.after is not None:
         rows += [
@@ -148,7 +151,6 @@ def training_rows(model: Classifier, task: Task, run: Training) -> list[tuple[st
             ("accuracy after", f"{percent(run.after[1])}  {_how_chosen(task, run)}"),
         ]
     total = model.nbytes_fp32 // 4
-    trained = model.trainable_parameters
     rows += [
         ("trained", f"{trained:,} of {total:,} parameters ({percent(trained / total)})"),
         (
@@ -177,8 +179,8 @@ def _how_chosen(task: Task, run: Training) -> str:
     )
 
 
-def model_summary(name: str, folder: Path, model: Classifier) -> dict[str, Any]:
-    """For the JSON document."""
+def model_summary(name: str, folder: Path, model: Classifier, trained: int) -> dict[str, Any]:
+    """For the JSON document; `trained` counts parameters."""
     config = model.encoder.config
     total = model.nbytes_fp32 // 4
     return {
@@ -191,9 +193,9 @@ def model_summary(name: str, folder: Path, model: Classifier) -> dict[str, Any]:
         "bytes": model.nbytes,
         "bytes_float32": model.nbytes_fp32,
         "parameters": total,
-        "trainable_parameters": model.trainable_parameters,
-        "trainable_share": model.trainable_parameters / total,
-        "lora": {"rank": model.lora.rank, "alpha": model.lora.alpha},
+        "trainable_parameters": trained,
+        "trainable_share": trained / total,
+        "lora": {"rank": model.lora.rank, "alpha": model.lora.alpha} if model.targets else None,
     }
 
 
