@@ -20,11 +20,17 @@ import lowbit
 from lowbit import _core
 
 FORMATS = [
-    ("int8", None, False, 0.02),
-    ("int8", 64, False, 0.01),
-    ("int4", 32, False, 0.09),
-    ("nf4", 64, False, 0.1),
-    ("nf4", 64, True, 0.1),
+    ("int8", None, {}, 0.02),
+    ("int8", "tensor", {}, 0.02),
+    ("int8", 64, {}, 0.01),
+    ("int8", 64, {"symmetric": False}, 0.01),
+    ("int4", 32, {}, 0.09),
+    ("int4", 32, {"scale_dtype": "fp16"}, 0.09),
+    ("int4", 32, {"scale_dtype": "fp16", "symmetric": False}, 0.09),
+    ("nf4", 64, {}, 0.1),
+    ("nf4", 64, {"double_quant": True}, 0.1),
+    ("fp4", 64, {}, 0.125),
+    ("mxfp4", 32, {}, 0.125),
 ]
 
 
@@ -32,16 +38,22 @@ def of_lowbit(w: np.ndarray) -> list[rivals.Rival]:
     """Every format as the other libraries are described."""
     return [
         rivals.Rival(
-            f"lowbit {format} {'a row' if group is None else group}{', double' * double}",
-            lambda format=format, group=group, double=double: lowbit.quantize(
-                w, format, group, double
+            " ".join([f"lowbit {format} {group or 'a row'}", *map(shown, options.items())]),
+            lambda format=format, group=group, options=options: lowbit.quantize(
+                w, format, group, **options
             ),
             lambda q: q.dequantize(),
             np.asarray,
             error,
         )
-        for format, group, double, error in FORMATS
+        for format, group, options, error in FORMATS
     ]
+
+
+def shown(option: tuple[str, object]) -> str:
+    name, value = option
+    names = {"symmetric": "asymmetric", "double_quant": "double"}
+    return names.get(name) or f"{value} scales"
 
 
 def subjects(w: np.ndarray, described: rivals.Rival) -> list[Subject]:

@@ -15,7 +15,7 @@ from lowbit.files.flat_blocks import LEVELS
 
 GOLDEN = load("bitsandbytes_state")
 CASES = ("plain", "nested", "part", "spanning", "one_row", "fp4")
-PACKED = {"plain": 64, "nested": 64, "part": 32, "one_row": 64}
+PACKED = {"plain": 64, "nested": 64, "part": 32, "one_row": 64, "fp4": 64}
 STATE = "weight.quant_state.bitsandbytes__nf4"
 
 
@@ -35,13 +35,14 @@ def test_numbers_are_those_of_bitsandbytes(case):
     assert values.dtype == np.float32
     assert np.array_equal(values, GOLDEN[f"{case}/values"])
     if case in PACKED:
-        assert read.group_size == PACKED[case] and read.double_quant == (case == "nested")
+        assert read.group_size == PACKED[case] and read.double_quant == (case in ("nested", "fp4"))
 
 
-@pytest.mark.parametrize("case", ["plain", "nested", "one_row"])
+@pytest.mark.parametrize("case", ["plain", "nested", "one_row", "fp4"])
 def test_a_state_comes_back_byte_by_byte(case):
     expected = state_of(case)
-    dtype = json.loads(expected[STATE].tobytes())["dtype"]
+    described = expected[STATE.replace("nf4", "fp4") if case == "fp4" else STATE]
+    dtype = json.loads(described.tobytes())["dtype"]
     written = to_bitsandbytes(from_bitsandbytes(expected, "weight"), "weight", dtype)
     assert written.keys() == expected.keys()
     for name, array in expected.items():
@@ -49,10 +50,11 @@ def test_a_state_comes_back_byte_by_byte(case):
         assert written[name].tobytes() == array.tobytes(), name
 
 
-@pytest.mark.parametrize("case", ["plain", "nested"])
+@pytest.mark.parametrize("case", ["plain", "nested", "fp4"])
 def test_quantize_gives_the_bytes_of_bitsandbytes(case):
     expected = state_of(case)
-    q = lb.quantize(GOLDEN[f"{case}/w"], "nf4", 64, double_quant=case == "nested")
+    kind = "fp4" if case == "fp4" else "nf4"
+    q = lb.quantize(GOLDEN[f"{case}/w"], kind, 64, double_quant=case != "plain")
     written = to_bitsandbytes(q, "weight", "float32")
     for name in ("weight", "weight.quant_map"):
         assert np.array_equal(written[name], expected[name])
@@ -90,16 +92,16 @@ def test_int8_with_a_code_that_lowbit_leaves_out():
 
 @pytest.mark.parametrize("shape", [(3, 64), (5, 192), (1, 100), (7, 96), (2, 8192), (1, 33)])
 @pytest.mark.parametrize("group_size", [32, 64, 4096, None])
-@pytest.mark.parametrize("double_quant", [False, True])
-def test_numbers_survive_whatever_blocks_are_chosen(shape, group_size, double_quant):
-    q = lb.quantize(normal(*shape), "nf4", group_size, double_quant)
+@pytest.mark.parametrize(("kind", "double_quant"), [("nf4", False), ("nf4", True), ("fp4", False)])
+def test_numbers_survive_whatever_blocks_are_chosen(shape, group_size, kind, double_quant):
+    q = lb.quantize(normal(*shape), kind, group_size, double_quant)
     try:
         state = to_bitsandbytes(q, "a.weight")
     except ValueError as error:
         assert "quantize with a group size" in str(error)
         assert shape[1] % 32
         return
-    block = json.loads(state["a.weight.quant_state.bitsandbytes__nf4"].tobytes())["blocksize"]
+    block = json.loads(state[f"a.weight.quant_state.bitsandbytes__{kind}"].tobytes())["blocksize"]
     assert 32 <= block <= 4096 and block & (block - 1) == 0
     again = from_bitsandbytes(state, "a.weight")
     assert again.dequantize().tobytes() == q.dequantize().tobytes()
@@ -186,6 +188,8 @@ def test_what_bitsandbytes_cannot_hold_is_refused():
     w = normal(4, 64)
     with pytest.raises(ValueError, match="has no int4; quantize to nf4"):
         to_bitsandbytes(lb.quantize(w, "int4"), "weight")
+    with pytest.raises(ValueError, match="has no int8 with zero points"):
+        to_bitsandbytes(lb.quantize(w, "int8", None, symmetric=False), "weight")
     with pytest.raises(ValueError, match="one scale a row there; got groups of 32"):
         to_bitsandbytes(lb.quantize(w, "int8", 32), "weight")
     with pytest.raises(ValueError, match="blocks of 16; 32 to 4096 are known"):
@@ -198,7 +202,7 @@ def test_what_bitsandbytes_cannot_hold_is_refused():
 
 @pytest.mark.parametrize("shape", [(0, 64), (3, 0)])
 def test_matrices_without_numbers(shape):
-    for format in ("nf4", "int8"):
+    for format in ("nf4", "fp4", "int8"):
         q = lb.quantize(np.zeros(shape, np.float32), format, None)
         state = to_bitsandbytes(q, "weight")
         assert math.prod(state["weight"].shape) == 0

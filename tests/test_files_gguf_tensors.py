@@ -53,7 +53,9 @@ def test_bytes_of_a_block_are_those_of_ggml(type):
     assert np.array_equal(quantize_blocks(type, GOLDEN[f"x/{type}"]), GOLDEN[f"rounded/{type}"])
 
 
-@pytest.mark.parametrize(("type", "error"), [("Q4_0", 0.0872), ("Q8_0", 0.0053), ("Q4_K", 0.0715)])
+@pytest.mark.parametrize(
+    ("type", "error"), [("Q4_0", 0.0872), ("Q8_0", 0.0053), ("Q4_K", 0.0715), ("MXFP4", 0.115)]
+)
 def test_error_on_normal_values_is_the_known_one(type, error):
     width = BY_NAME[type][1].elements
     x = np.random.default_rng(0).standard_normal((1 << 18, 1)).astype(np.float32).reshape(-1, width)
@@ -110,13 +112,16 @@ def test_a_zero_hides_no_impossible_shape(tmp_path):
         file_of_blocks(tmp_path / "a", "Q8_0", (1 << 45, 0), np.empty(0)).read_quantized("w")
 
 
-@pytest.mark.parametrize(("type", "format"), [("Q4_0", "int4"), ("Q8_0", "int8")])
+@pytest.mark.parametrize(
+    ("type", "format"), [("Q4_0", "int4"), ("Q8_0", "int8"), ("MXFP4", "mxfp4")]
+)
 def test_quantized_types_are_packed_without_rounding(tmp_path, type, format):
     x = np.random.default_rng(5).standard_normal((37, 96)).astype(np.float32)
     blocks = quantize_blocks(type, x.reshape(-1, 32))
     file = file_of_blocks(tmp_path / "a", type, x.shape, blocks)
     q = file.read_quantized("w")
     assert (q.format, q.group_size, q.shape) == (format, 32, x.shape)
+    assert q.nbytes == blocks.size // 37 * 48  # rows are stored by 16
     assert same_bits(q.dequantize(), file.read("w"))
     write_gguf(tmp_path / "b", {"w": q})
     again = GgufFile(tmp_path / "b")
@@ -272,7 +277,7 @@ def test_a_packed_matrix_is_written_exactly_or_not_at_all(tmp_path):
         write_gguf(tmp_path / "a", {"w": matrix}, types=types)
 
     q = lb.quantize(w, "int4", 32)
-    with pytest.raises(ValueError, match="its scales are not exact in Q4_0's fp16; round them"):
+    with pytest.raises(ValueError, match="its scales are not exact in Q4_0's fp16; quantize"):
         write(q)
     rounded = q.scales().astype("float16")
     write(lb.QuantizedMatrix.from_codes(q.format, q.codes(), rounded, q.group_size))

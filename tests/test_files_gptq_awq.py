@@ -68,10 +68,15 @@ SIZES = [(64, 32), (128, -1), (48, 32), (96, 128), (64, 8)]
 def test_gptq_with_zero_points(bits, cols, group_size, offset):
     layer = Layer(bits, cols, 40, group_size, seed=cols)
     options = {"bits": bits, "group_size": group_size, "zero_offset": offset}
-    values = from_gptq(*layer.gptq(bits, offset), **options)
-    assert values.dtype == np.float32 and np.array_equal(values, layer.values)
-    values = from_gptq(*layer.gptq(bits, offset), layer.groups.astype(np.int32), **options)
-    assert np.array_equal(values, layer.values)
+    packed = bits > 2 and group_size != 8
+    for groups in (None, layer.groups.astype(np.int32)):
+        read = from_gptq(*layer.gptq(bits, offset), groups, **options)
+        assert isinstance(read, lb.QuantizedMatrix) == packed
+        values = read.dequantize() if packed else read
+        assert values.dtype == np.float32 and np.array_equal(values, layer.values)
+        if packed:
+            zeros = layer.zeros.T.astype(int) - (128 if bits == 8 else 0)
+            assert np.array_equal(read.zero_points(), zeros) and read.scale_dtype == "fp16"
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -83,7 +88,7 @@ def test_symmetric_gptq_is_packed(bits, cols, group_size, width, with_groups):
     layer = Layer(bits, cols, 24, group_size, zero=1 << (bits - 1))
     groups = layer.groups.astype(np.int32) if with_groups else None
     q = from_gptq(*layer.gptq(bits), groups, bits=bits, group_size=group_size)
-    assert isinstance(q, lb.QuantizedMatrix)
+    assert isinstance(q, lb.QuantizedMatrix) and q.symmetric
     assert (q.format, q.shape, q.group_size) == (f"int{bits}", (24, cols), width)
     assert np.array_equal(q.dequantize(), layer.values)
     assert np.array_equal(q.scales(), layer.scales.T.astype(np.float32))
@@ -97,16 +102,19 @@ def test_what_cannot_be_packed_comes_as_float32():
     small = Layer(4, 64, 8, 8, zero=8)
     assert np.array_equal(from_gptq(*small.gptq(4), group_size=8), small.values)
     eight = Layer(8, 64, 8, 32, zero=128)
-    eight.codes[3, 5] = 0
-    values = from_gptq(*eight.gptq(8), bits=8, group_size=32)
-    assert isinstance(values, np.ndarray) and values[5, 3] == -128 * np.float32(eight.scales[0, 5])
+    eight.codes[3, 5] = 0  # -128, which needs a zero point of 0
+    q = from_gptq(*eight.gptq(8), bits=8, group_size=32)
+    assert not q.symmetric and not q.zero_points().any()
+    assert q.dequantize()[5, 3] == -128 * np.float32(eight.scales[0, 5])
 
 
 def test_stored_zero_points_wrap_round():
     layer = Layer(4, 32, 8, 32, zero=0)
     weight, zeros, scales = layer.gptq(4)
     assert (zeros.view(np.uint32) == 0xFFFFFFFF).all()
-    assert np.array_equal(from_gptq(weight, zeros, scales, group_size=32), layer.values)
+    assert np.array_equal(
+        from_gptq(weight, zeros, scales, group_size=32).dequantize(), layer.values
+    )
 
 
 @pytest.mark.parametrize(("cols", "count"), [(64, 1), (64, 2), (128, 1), (100, 1), (96, 3)])
@@ -114,8 +122,8 @@ def test_stored_zero_points_wrap_round():
 def test_awq(cols, count, zero):
     layer = Layer(4, cols, 24, cols // count, zero=zero, seed=cols)
     read = from_awq(*layer.awq())
-    assert isinstance(read, lb.QuantizedMatrix) == (zero == 8)
-    values = read.dequantize() if zero == 8 else read
+    assert read.symmetric == (zero == 8)
+    values = read.dequantize()
     assert np.array_equal(values, layer.values)
 
 
@@ -123,7 +131,7 @@ def test_scales_of_float32_and_integers_without_sign():
     layer = Layer(4, 64, 16, 32)
     weight, zeros, scales = layer.gptq(4)
     wide = from_gptq(weight.view("u4"), zeros.view("u4"), scales.astype("f4"), group_size=32)
-    assert np.array_equal(wide, layer.values)
+    assert np.array_equal(wide.dequantize(), layer.values)
 
 
 GPTQ = Layer(4, 64, 16, 32).gptq(4)

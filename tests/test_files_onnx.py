@@ -19,10 +19,10 @@ GOLDEN = load("onnx_weights")
 # Bits, block size, whether the matrix is packed.
 NBITS = {
     "four": (4, 32, True),
-    "four_zeros": (4, 16, False),
+    "four_zeros": (4, 16, True),
     "four_floats": (4, 32, False),
     "eight": (8, 64, True),
-    "eight_zeros": (8, 32, False),
+    "eight_zeros": (8, 32, True),
     "two": (2, 32, False),
 }
 BNB4 = {"nf4": (32, 1, True), "spanning": (64, 1, False), "fp4": (16, 0, False)}
@@ -41,7 +41,7 @@ def read_node(node: dict) -> lb.QuantizedMatrix:
         sizes = {"rows": node["N"], "cols": node["K"], "block_size": node["block_size"]}
         return from_matmul_bnb4(node["B"], node["absmax"], quant_type=node["quant_type"], **sizes)
     sizes = {"cols": node["K"], "block_size": node["block_size"], "bits": node["bits"]}
-    return from_matmul_nbits(node["B"], node["scales"], **sizes)
+    return from_matmul_nbits(node["B"], node["scales"], node.get("zero_points"), **sizes)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -73,10 +73,11 @@ def test_numbers_of_matmul_bnb4(case):
     assert np.array_equal(values_of(read), expected)
 
 
-def test_a_code_of_minus_128_makes_float32():
+def test_a_code_of_minus_128_needs_a_zero_point():
     packed = np.zeros((1, 1, 16), np.uint8)
     read = from_matmul_nbits(packed, np.float32([[0.5]]), cols=3, block_size=16, bits=8)
-    assert read.dtype == np.float32 and read.tolist() == [[-64, -64, -64]]
+    assert read.zero_points().tolist() == [[0]]
+    assert read.dequantize().tolist() == [[-64, -64, -64]]
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -91,7 +92,17 @@ def test_zero_points_in_the_middle_are_none(bits):
     assert np.array_equal(read.dequantize(), read_too.dequantize())
 
 
-@pytest.mark.parametrize("format", ["int4", "int8", "nf4"])
+@pytest.mark.parametrize(
+    ("format", "symmetric"),
+    [
+        ("int4", True),
+        ("int8", True),
+        ("nf4", True),
+        ("fp4", True),
+        ("int4", False),
+        ("int8", False),
+    ],
+)
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(0, 20),
@@ -99,18 +110,20 @@ def test_zero_points_in_the_middle_are_none(bits):
     group_size=st.sampled_from([16, 32, 128, 512, None]),
     seed=st.integers(0, 99),
 )
-def test_round_trip(format, rows, cols, group_size, seed):
-    q = lb.quantize(normal(rows, cols, seed), format, group_size)
+def test_round_trip(format, symmetric, rows, cols, group_size, seed):
+    q = lb.quantize(normal(rows, cols, seed), format, group_size, symmetric=symmetric)
+    blocks = format in ("nf4", "fp4")
     try:
-        node = to_matmul_bnb4(q) if format == "nf4" else to_matmul_nbits(q)
+        node = to_matmul_bnb4(q) if blocks else to_matmul_nbits(q)
     except ValueError as error:
-        assert format == "nf4" and cols % 16 and "quantize with a group size" in str(error)
+        assert blocks and cols % 16 and "quantize with a group size" in str(error)
         return
     again = read_node(node)
     assert np.array_equal(again.codes(), q.codes()) and again.format == format
     assert again.dequantize().tobytes() == q.dequantize().tobytes()
     if group_size in (16, 32, 128) and cols >= group_size and cols % group_size == 0 and rows > 1:
         assert np.array_equal(again.scales(), q.scales())
+        assert symmetric or np.array_equal(again.zero_points(), q.zero_points())
 
 
 GOOD = {"packed": np.zeros((2, 3, 16), np.uint8), "scales": np.ones((2, 3), np.float32)}

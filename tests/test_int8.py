@@ -125,5 +125,7 @@ def test_gradients_take_int16():
 
 
 def test_dense_weights_are_refused():
-    with pytest.raises(ValueError, match='linear: compute="int8" needs a weight in int8, int4 or'):
+    with pytest.raises(
+        ValueError, match='linear: compute="int8" needs a weight in int8, int4, nf4'
+    ):
         lb.linear(np.ones((1, 8)), np.ones((4, 8)), compute="int8")

@@ -66,6 +66,19 @@ def test_equals_the_reference(rows, outputs, inputs, format, group, name, isa):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize(("format", "group"), [("int8", None), ("int8", 16), ("int4", 32)])
+@pytest.mark.parametrize(("rows", "outputs", "inputs"), SHAPES)
+def test_weights_with_zero_points(rows, outputs, inputs, format, group, name):
+    """Both sides have zero points: sums of x are those of what its bytes stand for."""
+    rng = np.random.default_rng(inputs)
+    x, w = normal(rng, rows, inputs), normal(rng, outputs, inputs) + 1
+    packed = lb.quantize(w, format, group, symmetric=False)._packed
+    y = _core.linear_forward(x, packed, compute="int8", x_scale=SCALES[name])[0]
+    expected = linear_int8(x, quantize(w, format, group, symmetric=False), SCALES[name])
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("zero_point", [0, 1, -1, 127, -127, 50])
 @pytest.mark.parametrize(("rows", "outputs", "inputs"), SHAPES)
 def test_integers_are_exact(rows, outputs, inputs, zero_point):

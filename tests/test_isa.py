@@ -22,6 +22,7 @@ from split_words import word_splitter
 ISAS = _core.isas()
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = [entry["name"] for entry in _core.formats() if entry["packed"]]
+WITH_ZEROS = [entry["name"] for entry in _core.formats() if entry["zero_points"]]
 TILE_KERNELS = {"pack_tiles", "matmul_tiles", "probe_tiles"}  # tests/test_tiles.py
 
 Arrays = list[np.ndarray]
@@ -44,13 +45,16 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def weights(rng: np.random.Generator, rows: int, cols: int) -> Iterator[object]:
-    """The same random matrix in every format, packed ones with and without groups."""
+    """The same random matrix in every format, packed ones with and without groups and zeros."""
     w = normal(rng, rows, cols)
     w[rng.random(w.shape) < 0.02] = 0
     for name in FORMATS:
         if name in PACKED:
             yield _core.PackedMatrix.quantize(w, name, 0, False)
             yield _core.PackedMatrix.quantize(w, name, 32, True)
+            if name in WITH_ZEROS:
+                yield _core.PackedMatrix.quantize(w, name, 32, False, "fp16", False)
+                yield _core.PackedMatrix.quantize(w, name, 0, False, "bf16", False)
         else:
             yield weight_of(name, False, w)
 
@@ -70,10 +74,11 @@ def quantized(rng: np.random.Generator) -> Iterator[Arrays]:
         w[0] = 0
         w.reshape(-1)[::7] = np.round(w.reshape(-1)[::7])
         for name in PACKED:
-            for group_size, double_quant in [(0, False), (32, False), (64, True)]:
-                packed = _core.PackedMatrix.quantize(
-                    w.astype(np.float32), name, group_size, double_quant
-                )
+            kinds = [(0, False), (32, False), (64, True), (-1, False)]
+            if name != "mxfp4":
+                kinds += [(32, False, "bf16"), (32, False, "bf16", name not in WITH_ZEROS)]
+            for kind in kinds:
+                packed = _core.PackedMatrix.quantize(w.astype(np.float32), name, *kind)
                 yield [v for v in packed.parts().values() if isinstance(v, np.ndarray)]
 
 

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 import lowbit as lb
 from lowbit import _core
 from lowbit.quantization.matrix import packed_formats
+from lowbit.reference import levels
 from lowbit.reference import quantization as reference
 
 FORMATS = packed_formats()
 # Largest error of one value as a share of its group's largest magnitude: half a step of int8, a
-# whole step of int4 opposite its extreme, half the widest gap of nf4.
-WORST = {"int8": 0.5 / 127, "int4": 1 / 8, "nf4": 0.1520}
+# whole step of int4 opposite its extreme, half the widest gap of nf4 and fp4, what mxfp4 cuts off.
+WORST = {"int8": 0.5 / 127, "int4": 1 / 8, "nf4": 0.1520, "fp4": 1 / 6, "mxfp4": 1 / 4}
 # Root mean square error on a standard normal matrix in groups of 64.
-USUAL = {"int8": 0.0068, "int4": 0.0960, "nf4": 0.0935}
+USUAL = {"int8": 0.0068, "int4": 0.0960, "nf4": 0.0935, "fp4": 0.1235, "mxfp4": 0.126}
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -58,25 +59,28 @@ def test_quantizing_twice_changes_nothing(format, scale, rows, seed):
 def test_zeros_stay_zero_and_extremes_are_exact(format):
     w = np.zeros((20, 64), np.float32)
     assert not lb.quantize(w, format).dequantize().any()
-    w[3, 5] = -2.5
+    w[3, 5] = -2.5 if format != "mxfp4" else -3.0  # 6 times a power of two
     values = lb.quantize(w, format).dequantize()
-    assert values[3, 5] == np.float32(-2.5)
+    assert values[3, 5] == w[3, 5]
     assert np.count_nonzero(values) == 1
 
 
 def test_nf4_takes_the_lower_level_on_a_tie():
-    levels = np.unique(lb.quantize(np.linspace(-1, 1, 4096)[None], "nf4", None).dequantize())
-    assert len(levels) == 16
-    middles = ((levels[:-1] + levels[1:]) * np.float32(0.5)).astype(np.float32)
+    found = np.unique(lb.quantize(np.linspace(-1, 1, 4096)[None], "nf4", None).dequantize())
+    assert len(found) == 16
+    middles = ((found[:-1] + found[1:]) * np.float32(0.5)).astype(np.float32)
     w = np.concatenate([[1.0], middles]).astype(np.float32)[None]
-    np.testing.assert_array_equal(lb.quantize(w, "nf4", None).dequantize()[0, 1:], levels[:-1])
+    np.testing.assert_array_equal(lb.quantize(w, "nf4", None).dequantize()[0, 1:], found[:-1])
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_double_quantization_moves_scales_by_less_than_a_percent(format):
     w = normal(256, 512)
     single, double = lb.quantize(w, format), lb.quantize(w, format, double_quant=True)
-    assert double.nbytes < single.nbytes
+    if format == "mxfp4":  # 8 bits already
+        assert double.nbytes == single.nbytes and not double.double_quant
+    else:
+        assert double.nbytes < single.nbytes and double.double_quant
     a, b = single.dequantize(), double.dequantize()
     nonzero = np.abs(a) > 0
     assert np.max(np.abs(b[nonzero] / a[nonzero] - 1)) < 0.02
@@ -85,6 +89,8 @@ def test_double_quantization_moves_scales_by_less_than_a_percent(format):
 def test_bits_per_weight_are_those_of_the_formats():
     w = normal(256, 4096)
     assert lb.quantize(w, "nf4", 64).bits_per_weight == 4.5
+    assert lb.quantize(w, "mxfp4", 32).bits_per_weight == 4.25
+    assert lb.quantize(w, "int4", 32, scale_dtype="fp16").bits_per_weight == 4.5
     assert lb.quantize(w, "int8", None).bits_per_weight == pytest.approx(8.0, abs=0.01)
     assert lb.quantize(w, "nf4", 64, double_quant=True).bits_per_weight == pytest.approx(
         4.127, abs=0.001
@@ -128,6 +134,14 @@ def test_dynamic_map_has_its_published_ends():
         ({"group_size": 48}, "group_size=48 is not a power of two"),
         ({"group_size": 8}, "group_size=8"),
         ({"group_size": 0}, "group_size=0"),
+        ({"group_size": -1}, "group_size=-1 is not a size"),
+        ({"group_size": "row"}, 'group_size="row"; use a number, None or "tensor"'),
+        ({"group_size": "tensor", "double_quant": True}, "does not go with one scale"),
+        ({"scale_dtype": "fp8"}, 'scale_dtype="fp8" is not known'),
+        ({"scale_dtype": "e8m0"}, 'does not go with format="nf4"'),
+        ({"scale_dtype": "fp16", "double_quant": True}, 'leave scale_dtype="fp16" out'),
+        ({"format": "mxfp4", "scale_dtype": "fp16"}, 'does not go with format="mxfp4"'),
+        ({"symmetric": False}, 'format="nf4" has no zero points'),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -165,7 +179,7 @@ def test_rows_that_are_read_twice_round_as_the_reference_says(isa):
         np.testing.assert_allclose(lb.quantize(w, format, None).dequantize(), expected, 1e-6)
 
 
-LEVELS = {"int8": np.arange(-127, 128), "int4": np.arange(-8, 8), "nf4": reference.NF4}
+LEVELS = {"int8": np.arange(-127, 128), "int4": np.arange(-8, 8), **levels.LEVELS}
 
 
 @pytest.mark.parametrize("double_quant", [False, True])
@@ -174,11 +188,13 @@ def test_scales_of_ones_own_are_kept_and_codes_are_the_nearest(isa, group_size, 
     w = normal(37, 150)
     w[:, 16:32] = 0
     for format in packed_formats():
-        scales = 0.9 * lb.quantize(w, format, group_size or None).scales()
+        scales = np.float32(0.9) * lb.quantize(w, format, group_size or None).scales()
+        if format == "mxfp4":
+            scales *= np.float32(2 / 0.9)
         packed = _core.PackedMatrix.quantize_to(w, scales, format, group_size, double_quant)
         q = lb.QuantizedMatrix(packed)
-        assert q.double_quant == double_quant
-        np.testing.assert_allclose(q.scales(), scales, atol=0.02 * double_quant)
+        assert q.double_quant == (double_quant and format != "mxfp4")
+        np.testing.assert_allclose(q.scales(), scales, atol=0.02 * q.double_quant)
         values = np.repeat(q.scales(), group_size or 150, 1)[:, :150, None] * LEVELS[format]
         nearest = np.abs(values - w[..., None]).min(-1)
         assert np.all(np.abs(q.dequantize() - w) <= nearest + 1e-6)

@@ -46,12 +46,14 @@ def test_codes_and_scales_are_those_of_the_reference(format, double_quant, shape
     expected = reference.quantize(w, format, group_size, double_quant)
     assert np.array_equal(q.codes(), expected.codes)
     assert np.array_equal(q.scales(), expected.scales)
+    assert q.dequantize().tobytes() == expected.dequantize().tobytes()
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("shape", [(1, 1), (5, 700), (33, 384)])
 def test_double_quantized_scales_are_the_factors_of_dequantize(format, shape):
     q = lb.quantize(normal(*shape), format, 32, double_quant=True)
+    assert q.double_quant == (format != "mxfp4")
     plain = lb.QuantizedMatrix.from_codes(format, q.codes(), q.scales(), 32)
     assert not plain.double_quant
     assert plain.dequantize().tobytes() == q.dequantize().tobytes()
@@ -61,6 +63,8 @@ def test_double_quantized_scales_are_the_factors_of_dequantize(format, shape):
 def test_every_code_and_any_scale_is_kept(format):
     codes = np.arange(-127, 128) if format == "int8" else np.arange(16)
     scales = np.array([[0.0], [-0.0], [1e-45], [-3e38], [1.5]], np.float32)
+    if format == "mxfp4":
+        scales = np.float32(2) ** np.array([[-127], [-126], [0], [-3], [127]], np.float32)
     q = lb.QuantizedMatrix.from_codes(format, np.tile(codes, (5, 1)), scales, None)
     assert np.array_equal(q.codes(), np.tile(codes, (5, 1)))
     assert q.scales().tobytes() == scales.tobytes()
@@ -90,6 +94,16 @@ def test_the_example_of_the_layout():
         ({"group_size": 24}, "group_size=24 is not a power of two"),
         ({"group_size": 0}, "group_size=0"),
         ({"group_size": -16}, "group_size=-16"),
+        ({"group_size": "tensor"}, "scales of group_size=.tensor. must be one number"),
+        ({"scale_dtype": "fp16", "scales": np.full((2, 2), 0.1)}, "which fp16 does not hold"),
+        ({"scale_dtype": "bf16", "scales": np.full((2, 2), 1.01)}, "which bf16 does not hold"),
+        ({"format": "mxfp4", "scales": np.full((2, 2), 3.0)}, "which e8m0 does not hold"),
+        ({"format": "mxfp4", "scales": np.zeros((2, 2))}, "which e8m0 does not hold"),
+        ({"format": "mxfp4", "scales": np.full((2, 2), -1.0)}, "which e8m0 does not hold"),
+        ({"scale_dtype": "e8m0"}, 'scale_dtype="e8m0" does not go with format="int4"'),
+        ({"zero_points": np.full((2, 2), 16)}, r'zero_points\[0, 0\] is 16; "int4" has 0..15'),
+        ({"zero_points": np.zeros((2, 1), int)}, "zero_points have shape"),
+        ({"zero_points": np.zeros((2, 2), int), "format": "nf4"}, "has no zero points"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, message):

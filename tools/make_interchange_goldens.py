@@ -26,7 +26,7 @@ BLOCKS = {
     "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "IQ4_NL": (32, 18),
     "MXFP4": (32, 17),
 }  # fmt: skip
-ROUNDED = ("Q4_0", "Q8_0", "Q4_K")
+ROUNDED = ("Q4_0", "Q8_0", "Q4_K", "MXFP4")
 
 
 def edge_values(generator: np.random.Generator, count: int, width: int) -> np.ndarray:

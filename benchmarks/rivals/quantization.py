@@ -45,29 +45,29 @@ def of_torch(w: np.ndarray, threads: int) -> Iterator[Rival]:
 
 
 def of_bitsandbytes(w: np.ndarray, threads: int) -> Iterator[Rival]:
-    """nf4 in blocks of 64, with scales in float32 and in 8 bits."""
+    """nf4 and fp4 in blocks of 64, with scales in float32 and in 8 bits."""
     import torch
     from bitsandbytes import functional
 
     torch.set_num_threads(threads)
     tensor = torch.from_numpy(w)
-    for double in (False, True):
+    for kind, double, error in (("nf4", False, 0.1), ("nf4", True, 0.1), ("fp4", False, 0.125)):
         yield Rival(
-            "bitsandbytes nf4 64" + (", double" if double else ""),
-            lambda double=double: functional.quantize_4bit(
-                tensor, blocksize=64, quant_type="nf4", compress_statistics=double
+            f"bitsandbytes {kind} 64" + (", double" if double else ""),
+            lambda kind=kind, double=double: functional.quantize_4bit(
+                tensor, blocksize=64, quant_type=kind, compress_statistics=double
             ),
             lambda q: functional.dequantize_4bit(*q),
             np.asarray,
-            0.1,
+            error,
         )
 
 
 def of_gguf(w: np.ndarray, threads: int) -> Iterator[Rival]:
-    """Q8_0 and Q4_0 of gguf-py, which is NumPy."""
+    """Q8_0, Q4_0 and MXFP4 of gguf-py, which is NumPy."""
     from gguf import GGMLQuantizationType, quants
 
-    for name, error in (("Q8_0", 0.01), ("Q4_0", 0.09)):
+    for name, error in (("Q8_0", 0.01), ("Q4_0", 0.09), ("MXFP4", 0.125)):
         kind = GGMLQuantizationType[name]
         yield Rival(
             f"gguf-py {name}",

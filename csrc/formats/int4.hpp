@@ -1,6 +1,7 @@
 // int4: value = (code - 8) * scale with codes 0..15. The scale is extreme / -8, so the value of
 // largest magnitude is stored exactly as code 0 whatever its sign (the rule of GGUF's Q4_0): a
 // Gaussian matrix in groups of 64 has an error of 0.0949 of its deviation; absmax / 7 has 0.1072.
+// With a zero point: value = (code - zero) * scale, and the group's range is cut into 15 steps.
 #pragma once
 
 #include "simd/simd.hpp"
@@ -11,7 +12,8 @@ inline constexpr float kInt4Values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 
 
 struct Int4 {
   static constexpr int kColumnsPerLine = 8;
-  static constexpr int kBits = 4;
+  static constexpr bool kTakesZeros = true;
+  static constexpr int kLeast = -8, kMost = 7, kZeroCode = 8;
 
   static F32 scale(F32 extreme) { return extreme * set1(-0.125f); }
   static F32 inverse(F32 extreme) {
@@ -31,8 +33,9 @@ struct Int4 {
   void decode(I32 line, F32 (&out)[4]) const {
     lookup_nibbles<first>(values, line, out);
   }
+  static I32 recode(I32 line) { return line; }
   ByteTable16 values = load_byte_table(kInt4Values);
-  static constexpr float kIntegerUnit = 1.0f;
+  static constexpr float integer_unit() { return 1.0f; }
   template <int first>
   Nibbles integers(I32 line) const {
     return {shift_right<first>(line) & set1i(0x0f0f0f0f)};

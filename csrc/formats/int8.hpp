@@ -1,5 +1,7 @@
 // int8: value = code * scale with codes -127..127 (no -128, so that products of two codes never
-// saturate 16 bits), scale = absmax / 127, codes rounded to nearest even.
+// saturate 16 bits), scale = absmax / 127, codes rounded to nearest even. With a zero point:
+// value = (code - zero) * scale, codes and zeros -128..127, and the group's range is cut into 255
+// steps.
 #pragma once
 
 #include "simd/simd.hpp"
@@ -8,7 +10,8 @@ namespace lowbit::LOWBIT_ISA {
 
 struct Int8 {
   static constexpr int kColumnsPerLine = 4;
-  static constexpr int kBits = 8;
+  static constexpr bool kTakesZeros = true;
+  static constexpr int kLeast = -128, kMost = 127, kZeroCode = 0;  // with zero points
 
   // `extreme`: in each row, the value of largest magnitude with its sign.
   static F32 scale(F32 extreme) { return abs(extreme) * set1(1.0f / 127.0f); }
@@ -33,7 +36,8 @@ struct Int8 {
     out[2] = value<2>(line);
     out[3] = value<3>(line);
   }
-  static constexpr float kIntegerUnit = 1.0f;
+  static I32 recode(I32 line) { return line; }
+  static constexpr float integer_unit() { return 1.0f; }
   template <int first>
   SignedBytes integers(I32 line) const {
     return signed_bytes(line);

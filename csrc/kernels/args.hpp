@@ -26,14 +26,17 @@ struct ProbeArgs {
 constexpr int64_t kProbeStep = 256, kProbeTileBytes = 16384;
 
 // Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format, or into
-// codes for the scales that are there. A group with an infinite or NaN value has the scale NaN.
+// codes for the scales and zero points that are there. Scales are rounded to `scale_type` before
+// codes are chosen, but written as floats. A group with an infinite or NaN value has the scale NaN.
 struct QuantizeArgs {
   MatrixView<const float> source;  // [rows, cols]
   Format format;
   int64_t group_size, groups;
+  ScaleType scale_type;
   uint8_t* lines;  // as WeightView::data
-  float* scales;   // as WeightView::scales
-  bool given;      // whether scales are there
+  float* scales;   // in the order of WeightView::scales
+  int8_t* zeros;   // as WeightView::zeros; null to round around zero
+  bool given;      // whether scales are there, and zeros
   int64_t block_begin, block_end;
   float* scratch;  // kQuantizeScratch floats
 };
@@ -116,15 +119,18 @@ struct Int8Rounding {
   int32_t low = -127, high = 127;
 };
 
-// Rows of x as signed bytes, with a scale for each row and each `block` columns; zero beyond the
-// last column. A block has one `piece` or several, columns that share a scale of the weight. As
-// many rows as the kernel multiplies together lie together: four columns of each, then the next
-// four, so that a product reads one stream; 16 rows and 64 columns of each for tiles.
+// Rows of x as signed bytes, with a scale for each row and each `block` columns, in which the unit
+// of the weight's integers is; zero beyond the last column. A block has one `piece` or several,
+// columns that share a scale of the weight. As many rows as the kernel multiplies together lie
+// together: four columns of each, then the next four, so that a product reads one stream; 16 rows
+// and 64 columns of each for tiles.
 struct Int8Rows {
   const int8_t* codes = nullptr;    // [groups of rows][stride / columns][rows of a group][columns]
   const float* scales = nullptr;    // [groups of rows][blocks][rows of a group]
   const int32_t* starts = nullptr;  // [groups of rows][pieces][rows of a group]: what sums begin
                                     // with to be right in the end
+  const float* sums = nullptr;      // [rows][groups of the weight]: of x as it is rounded, where
+                                    // the weight has zero points
   bool tiles = false;
   int64_t stride = 0;  // a multiple of 16, and of 64 for tiles
   int64_t block = 0, blocks = 0;
@@ -145,6 +151,8 @@ struct PackInt8Args {
   int8_t* codes;
   float* scales;
   int32_t* starts;
+  float* sums;  // null where the weight has no zero points
+  int64_t group_size, groups;  // of the weight
   bool tiles;
   int64_t stride, block, blocks, piece, pieces;
   int64_t block_begin, block_end;
@@ -188,8 +196,12 @@ struct MatmulArgs {
 // Columns from which few rows are multiplied with dense weights as they lie, a dot product each.
 constexpr int64_t kShortestDot = 64;
 
-inline int64_t matmul_few_scratch(int64_t second_depth) {
+// Where matmul_few has the sums of x in each group of an asymmetric weight, for up to 8 rows.
+inline int64_t matmul_few_sums(int64_t second_depth) {
   return 16 * round_up(second_depth > kShortestDot ? second_depth : kShortestDot, 16);
+}
+inline int64_t matmul_few_scratch(int64_t second_depth, const WeightView& w) {
+  return matmul_few_sums(second_depth) + (w.zeros ? 8 * w.groups : 0);
 }
 
 inline int64_t matmul_scratch(int64_t second_depth) {

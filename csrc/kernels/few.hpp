@@ -3,6 +3,7 @@
 #pragma once
 
 #include "formats/panel.hpp"
+#include "formats/scales.hpp"
 #include "kernels/args.hpp"
 
 namespace lowbit::LOWBIT_ISA {
@@ -53,6 +54,32 @@ Sums<rows> start_sums(const MatmulArgs& a, int64_t row, int64_t panel) {
     if (a.residual) sums.of[r] = sums.of[r] + load_first(a.residual.row(row + r) + column, lanes);
   }
   return sums;
+}
+
+// Takes off `sums` [rows][16] what the zero points of an asymmetric weight add: for each group, the
+// scale times the zero point times the sum of x. `x_sums` are [rows][w.groups].
+[[gnu::noinline]] inline void subtract_zeros(const WeightView& w, int64_t panel,
+                                             const float* x_sums, int64_t rows, float* sums) {
+  const BlockScales scales(w, panel);
+  for (int64_t group = 0; group < w.groups; ++group) {
+    const F32 zeros = zero() - scales.zeros(group) * scales[group];
+    for (int64_t r = 0; r < rows; ++r) {
+      float* sum = sums + r * kLanes;
+      store(sum, fma(set1(x_sums[r * w.groups + group]), zeros, load(sum)));
+    }
+  }
+}
+
+// The same by way of memory, so that sums stay in registers where weights have no zero points.
+template <int rows>
+inline Sums<rows> without_zeros(const WeightView& w, int64_t panel, const float* x_sums,
+                                const Sums<rows>& sums) {
+  float memory[rows * kLanes];
+  for (int r = 0; r < rows; ++r) store(memory + r * kLanes, sums.of[r]);
+  subtract_zeros(w, panel, x_sums, rows, memory);
+  Sums<rows> less;
+  for (int r = 0; r < rows; ++r) less.of[r] = load(memory + r * kLanes);
+  return less;
 }
 
 // Decodes the low-rank part's panel, if there is one, for finish_sums.

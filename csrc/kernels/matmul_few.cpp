@@ -3,13 +3,15 @@
 //
 // Packed codes are decoded in registers on their way to the sums. The columns of a group are summed
 // without their scale, which multiplies the sum: a multiplication less for every weight, and one
-// rounding less. A row has the same bits however many rows come together. Rows of dense weights are
-// read as they lie, 16 columns at a time, since turning them into panels takes four times as long
-// as reading them; their sums have an order of their own.
+// rounding less. Zero points are taken off with sums of x. A row has the same bits however many
+// rows come together. Rows of dense weights are read as they lie, 16 columns at a time, since
+// turning them into panels takes four times as long as reading them; their sums have an order of
+// their own.
 #include "formats/dense.hpp"
 #include "formats/format.hpp"
 #include "formats/scales.hpp"
 #include "kernels/few.hpp"
+#include "kernels/rows.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 namespace {
@@ -41,10 +43,11 @@ template <class Packed, int rows, int panels>
 }
 
 template <class Packed, int rows, int panels>
-[[gnu::always_inline]] inline void add_weights(const WeightView& w, int64_t panel, const float* x,
-                                               int64_t stride, Sums<rows> (&sums)[panels]) {
+[[gnu::always_inline]] inline void add_weights(const Packed& given, const WeightView& w,
+                                               int64_t panel, const float* x, int64_t stride,
+                                               Sums<rows> (&sums)[panels]) {
   constexpr int64_t kLine = Packed::kColumnsPerLine;
-  const Packed format;
+  const Packed format = given;  // in registers
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   const uint8_t* line = w.lines(panel, kLine);
   BlockScales scales[panels];
@@ -61,12 +64,21 @@ template <class Packed, int rows, int panels>
   }
 }
 
+// The sums of x in each group, where zero points need them: [rows][groups].
+float* sums_of_groups(const MatmulArgs& a) { return a.scratch + matmul_few_sums(a.second.x.cols); }
+
+// Not inlined: the loop over panels would take registers from that over columns.
 template <class Packed, int rows, int panels>
-void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
+[[gnu::noinline]] void multiply(const MatmulArgs& a, const Packed& format, int64_t row,
+                                int64_t panel) {
   Sums<rows> sums[panels];
-  for (int p = 0; p < panels; ++p) sums[p] = start_sums<rows>(a, row, panel + p);
   const MatrixView<const float>& x = a.first.x;
-  add_weights<Packed, rows, panels>(a.first.weight, panel, x.row(row), x.stride, sums);
+  const WeightView& w = a.first.weight;
+  for (int p = 0; p < panels; ++p) {
+    sums[p] = start_sums<rows>(a, row, panel + p);
+    if (w.zeros) sums[p] = without_zeros(w, panel + p, sums_of_groups(a), sums[p]);
+  }
+  add_weights<Packed, rows, panels>(format, w, panel, x.row(row), x.stride, sums);
   for (int p = 0; p < panels; ++p) {
     read_low_rank(a, panel + p);
     finish_sums(a, row, panel + p, sums[p]);
@@ -75,20 +87,38 @@ void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
 
 // `count` rows, 1 to `rows`, of all panels.
 template <class Packed, int rows>
-void multiply_rows(const MatmulArgs& a, int64_t row, int64_t count) {
+void multiply_rows(const MatmulArgs& a, const Packed& format, int64_t row, int64_t count) {
   if constexpr (rows > 1)
-    if (count < rows) return multiply_rows<Packed, rows - 1>(a, row, count);
+    if (count < rows) return multiply_rows<Packed, rows - 1>(a, format, row, count);
   int64_t panel = a.panel_begin;
   for (; a.panel_end - panel >= kPanels<rows>; panel += kPanels<rows>)
-    multiply<Packed, rows, kPanels<rows>>(a, row, panel);
+    multiply<Packed, rows, kPanels<rows>>(a, format, row, panel);
   if constexpr (kPanels<rows> > 1)
-    for (; panel < a.panel_end; ++panel) multiply<Packed, rows, 1>(a, row, panel);
+    for (; panel < a.panel_end; ++panel) multiply<Packed, rows, 1>(a, format, row, panel);
+}
+
+// Sums the columns of each group, for `rows` rows of x at most.
+void sum_groups(const MatmulArgs& a, int64_t row, int64_t rows) {
+  const WeightView& w = a.first.weight;
+  float* out = sums_of_groups(a);
+  for (int64_t r = row; r < a.row_end && r < row + rows; ++r)
+    for (int64_t begin = 0; begin < w.cols; begin += w.group_size) {
+      const int64_t left = w.cols - begin;
+      F32 sum = zero();
+      for_columns(left < w.group_size ? left : w.group_size, [&](int64_t c, int lanes) {
+        sum = sum + read(a.first.x.row(r) + begin + c, lanes);
+      });
+      *out++ = reduce_add(sum);
+    }
 }
 
 template <class Packed>
-void multiply_panels(const MatmulArgs& a) {
-  for (int64_t row = a.row_begin; row < a.row_end; row += kMostRows)
-    multiply_rows<Packed, kMostRows>(a, row, a.row_end - row);
+void multiply_panels(const MatmulArgs& a, const Packed& format) {
+  static_assert(kMostRows <= 8);  // what scratch has room for
+  for (int64_t row = a.row_begin; row < a.row_end; row += kMostRows) {
+    if (a.first.weight.zeros) sum_groups(a, row, kMostRows);
+    multiply_rows<Packed, kMostRows>(a, format, row, a.row_end - row);
+  }
 }
 
 // Each row of x times one row of weights.
@@ -172,7 +202,7 @@ void matmul_few(const MatmulArgs& a) noexcept {
   visit(a.first.weight.format, [&](auto tag) {
     using Type = typename decltype(tag)::type;
     if constexpr (tag.packed)
-      multiply_panels<Type>(a);
+      multiply_panels(a, tag.format);
     else
       multiply_dense_panels<Type>(a);
   });

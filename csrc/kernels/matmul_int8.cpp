@@ -15,9 +15,11 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// What one line of codes becomes for the products.
+// What one line of codes becomes for the products; a format that exists in types alone says it.
 template <class Packed>
-using WeightsOf = decltype(Packed().template integers<0>(I32()));
+const Packed& any_format();
+template <class Packed>
+using WeightsOf = decltype(any_format<Packed>().template integers<0>(I32()));
 
 // The columns of one line, four at a time, for all rows.
 template <class Packed, int rows, class Part, int first = 0>
@@ -132,9 +134,9 @@ class GroupScales {
   GroupScales(const WeightView& w, int64_t panel) : group_size_(w.group_size) {
     for (int p = 0; p < panels; ++p) scales_[p] = BlockScales(w, panel + p);
   }
-  void move_to(int64_t k, float unit) {
+  void move_to(int64_t k) {
     if (k != next_ * group_size_) return;
-    for (int p = 0; p < panels; ++p) of[p] = scales_[p][next_] * set1(unit);
+    for (int p = 0; p < panels; ++p) of[p] = scales_[p][next_];
     ++next_;
   }
   F32 of[panels] = {};
@@ -153,10 +155,10 @@ inline int32_t* zero_point_starts(const MatmulArgs& a, int panel) {
 }
 
 template <class Packed>
-void read_zero_point(const MatmulArgs& a, int64_t panel, int place) {
+void read_zero_point(const MatmulArgs& a, const Packed& format, int64_t panel, int place) {
   const WeightView& w = a.first.weight;
   if (int32_t* starts = zero_point_starts(a, place))
-    read_zero_point_starts<Packed>(w, a.first.int8, panel, 0, w.cols, starts);
+    read_zero_point_starts(format, w, a.first.int8, panel, 0, w.cols, starts);
 }
 
 // sums += the products of one block, columns [k, end). `zeros` as zero_point_starts gives it.
@@ -170,7 +172,7 @@ template <class Packed, int rows, int panels>
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
   for (; k < end; codes += x.piece * kMostRows, starts += kMostRows, k += x.piece) {
-    scale.move_to(k, Packed::kIntegerUnit);
+    scale.move_to(k);
     Totals<rows, panels> total;
     for (auto& of_panel : total.of)
       for (int r = 0; r < rows; ++r) of_panel[r] = set1i(starts[r]);
@@ -189,9 +191,10 @@ template <class Packed, int rows, int panels>
 
 // `row` is the first of a group.
 template <class Packed, int rows, int panels>
-[[gnu::always_inline]] inline void add_weights(const MatmulArgs& a, int64_t panel, int64_t row,
+[[gnu::always_inline]] inline void add_weights(const Packed& given, const MatmulArgs& a,
+                                               int64_t panel, int64_t row,
                                                Sums<rows> (&sums)[panels]) {
-  const Packed format;
+  const Packed format = given;  // in registers
   const WeightView& w = a.first.weight;
   const Int8Rows& x = a.first.int8;
   const int8_t* codes = x.codes + row * x.stride;
@@ -212,14 +215,19 @@ template <class Packed, int rows, int panels>
   }
 }
 
+// Not inlined: the loop over panels would take registers from that over columns.
 template <class Packed, int rows, int panels>
-void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
+[[gnu::noinline]] void multiply(const MatmulArgs& a, const Packed& format, int64_t row,
+                                int64_t panel) {
   Sums<rows> sums[panels];
+  const WeightView& w = a.first.weight;
+  const float* x_sums = a.first.int8.sums;
   for (int p = 0; p < panels; ++p) {
-    if (rows < kMostRows) read_zero_point<Packed>(a, panel + p, p);
+    if (rows < kMostRows) read_zero_point(a, format, panel + p, p);
     sums[p] = start_sums<rows>(a, row, panel + p);
+    if (x_sums) sums[p] = without_zeros(w, panel + p, x_sums + row * w.groups, sums[p]);
   }
-  add_weights<Packed, rows, panels>(a, panel, row, sums);
+  add_weights<Packed, rows, panels>(format, a, panel, row, sums);
   for (int p = 0; p < panels; ++p) {
     if (rows < kMostRows) read_low_rank(a, panel + p);
     finish_sums(a, row, panel + p, sums[p]);
@@ -228,36 +236,36 @@ void multiply(const MatmulArgs& a, int64_t row, int64_t panel) {
 
 // `count` rows of all panels, fewer than `rows`.
 template <class Packed, int rows>
-void multiply_last(const MatmulArgs& a, int64_t row, int64_t count) {
+void multiply_last(const MatmulArgs& a, const Packed& format, int64_t row, int64_t count) {
   if constexpr (rows > 2)
-    if (count < rows - 1) return multiply_last<Packed, rows - 1>(a, row, count);
+    if (count < rows - 1) return multiply_last<Packed, rows - 1>(a, format, row, count);
   constexpr int kSome = rows - 1, kTogether = kFastRowPairs && kSome > 1 ? 1 : kPanels<kSome>;
   int64_t panel = a.panel_begin;
   for (; a.panel_end - panel >= kTogether; panel += kTogether)
-    multiply<Packed, kSome, kTogether>(a, row, panel);
+    multiply<Packed, kSome, kTogether>(a, format, row, panel);
   if constexpr (kTogether > 1)
-    for (; panel < a.panel_end; ++panel) multiply<Packed, kSome, 1>(a, row, panel);
+    for (; panel < a.panel_end; ++panel) multiply<Packed, kSome, 1>(a, format, row, panel);
 }
 
 template <class Packed>
-void multiply_panels(const MatmulArgs& a) {
+void multiply_panels(const MatmulArgs& a, const Packed& format) {
   const int64_t last = a.row_end - (a.row_end - a.row_begin) % kMostRows;
   if (last > a.row_begin)
     for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel) {
       read_low_rank(a, panel);
-      read_zero_point<Packed>(a, panel, 0);
+      read_zero_point(a, format, panel, 0);
       for (int64_t row = a.row_begin; row < last; row += kMostRows)
-        multiply<Packed, kMostRows, 1>(a, row, panel);
+        multiply<Packed, kMostRows, 1>(a, format, row, panel);
     }
   if constexpr (kMostRows > 1)
-    if (last < a.row_end) multiply_last<Packed, kMostRows>(a, last, a.row_end - last);
+    if (last < a.row_end) multiply_last<Packed, kMostRows>(a, format, last, a.row_end - last);
 }
 
 }  // namespace
 
 void matmul_int8(const MatmulArgs& a) noexcept {
   visit(a.first.weight.format, [&](auto tag) {
-    if constexpr (tag.packed) multiply_panels<typename decltype(tag)::type>(a);
+    if constexpr (tag.packed) multiply_panels(a, tag.format);
   });
 }
 

@@ -9,7 +9,7 @@
 #include "formats/format.hpp"
 #include "formats/panel.hpp"
 #include "formats/scales.hpp"
-#include "kernels/args.hpp"
+#include "kernels/few.hpp"
 #include "kernels/zero_point.hpp"
 #include "simd/amx.hpp"
 
@@ -45,7 +45,7 @@ void unpack(const WeightView& w, int64_t panel, int64_t begin, int64_t end, uint
     using Packed = typename decltype(tag)::type;
     if constexpr (tag.packed) {
       constexpr int64_t kLine = Packed::kColumnsPerLine;
-      const Packed format;
+      const Packed& format = tag.format;
       const uint8_t* lines = w.lines(panel, kLine);
       for (int64_t k = begin; k < end; k += kLine)
         store_quads(format, load_i32(lines + k / kLine * 64), out + (k - begin) * kLanes);
@@ -56,18 +56,9 @@ void unpack(const WeightView& w, int64_t panel, int64_t begin, int64_t end, uint
 void read_zero_point(const MatmulArgs& a, int64_t panel, int64_t begin, int64_t end,
                      int32_t* out) {
   visit(a.first.weight.format, [&](auto tag) {
-    using Packed = typename decltype(tag)::type;
     if constexpr (tag.packed)
-      read_zero_point_starts<Packed>(a.first.weight, a.first.int8, panel, begin, end, out);
+      read_zero_point_starts(tag.format, a.first.weight, a.first.int8, panel, begin, end, out);
   });
-}
-
-float integer_unit(Format format) {
-  float unit = 0;
-  visit(format, [&](auto tag) {
-    if constexpr (tag.packed) unit = decltype(tag)::type::kIntegerUnit;
-  });
-  return unit;
 }
 
 // One block of y: rows from `row` on, and columns of one or two panels.
@@ -93,6 +84,10 @@ class Place {
           start = start + load_first(a_.residual.row(row_ + r) + column, lanes);
       }
       store(at(sums, r, p), start);
+      if (const float* x_sums = span_.first ? a_.first.int8.sums : nullptr) {
+        const WeightView& w = a_.first.weight;
+        subtract_zeros(w, panel_ + p, x_sums + (row_ + r) * w.groups, 1, at(sums, r, p));
+      }
     });
   }
 
@@ -141,11 +136,10 @@ class Place {
     const Int8Rows& x = a_.first.int8;
     alignas(64) int32_t totals[kPairRows * kPairColumns];
     multiply(k, ceil_div(count, kByteTileDepths), totals);
-    const F32 unit = set1(integer_unit(w.format));
     const bool begins = k % x.block == 0;
     const bool ends = k + count == span_.end || (k + count) % x.block == 0;
     for (int p = 0; p < panels_; ++p) {
-      const F32 scale = BlockScales(w, panel_ + p)[k / w.group_size] * unit;
+      const F32 scale = BlockScales(w, panel_ + p)[k / w.group_size];
       const I32 zero_start = zeros(p, k);
       for (int64_t r = 0; r < rows_; ++r) {
         const int64_t group = row_ + r / kBlockRows * kBlockRows, in_group = r % kBlockRows;

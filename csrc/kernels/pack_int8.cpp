@@ -115,25 +115,37 @@ int32_t pack_piece(const float* x, int64_t k, int64_t count, const Rounding& rou
   return sum;
 }
 
-// One row; `excess` is what a product of its bytes has too much of each.
+// What the weight's integers bring along: `excess` is what a product of bytes has too much of each,
+// `unit` what they are counted in.
+struct Integers {
+  int excess;
+  float unit;
+};
+
 template <class Layout, class Rounding>
-void pack_row(const PackInt8Args& a, int excess, int64_t row, Rounding rounding) {
+void pack_row(const PackInt8Args& a, Integers weights, int64_t row, Rounding rounding) {
   const int64_t place = row % Layout::kRows, group = row - place, columns = a.x.cols;
+  const int64_t zero_point = a.rounding.zero_point;
   const float* x = a.x.row(row);
   int8_t* codes = a.codes + group * a.stride + place * Layout::kColumns;
   float* scale = a.scales + group * a.blocks + place;
   int32_t* start = a.starts + group * a.pieces + place;
+  float* sums = a.sums ? a.sums + row * a.groups : nullptr;
+  for (int64_t i = 0; sums && i < a.groups; ++i) sums[i] = 0;
   rounding.begin_row(x, columns);
   for (int64_t k = 0; k < columns; scale += Layout::kRows) {
     const int64_t end = k + a.block < columns ? k + a.block : columns;
     rounding.begin_block(x + k, end - k);
+    store_first(scale, rounding.scale(zero()) * set1(weights.unit), 1);
     F32 nothing = zero();
     for (; k < end; k += a.piece, start += Layout::kRows) {
       const int64_t count = end - k < a.piece ? end - k : a.piece;
-      *start = -excess * pack_piece<Layout>(x, k, count, rounding, nothing, codes);
+      const int32_t sum = pack_piece<Layout>(x, k, count, rounding, nothing, codes);
+      *start = -weights.excess * sum;
+      if (sums) sums[k / a.group_size] += static_cast<float>(sum - zero_point * count) * *scale;
     }
     k = end;
-    store_first(scale, rounding.scale(nothing), 1);
+    store_first(scale, rounding.scale(nothing) * set1(weights.unit), 1);
   }
   const int8_t nothing[kLanes] = {};
   for (int64_t k = round_up(columns, kLanes); k < a.stride; k += kLanes)
@@ -141,19 +153,19 @@ void pack_row(const PackInt8Args& a, int excess, int64_t row, Rounding rounding)
 }
 
 template <class Layout, class Rounding>
-void pack_rows(const PackInt8Args& a, int excess) {
+void pack_rows(const PackInt8Args& a, Integers weights) {
   const int64_t end = 16 * a.block_end < a.x.rows ? 16 * a.block_end : a.x.rows;
   const Rounding rounding(a.rounding);
   for (int64_t row = 16 * a.block_begin; row < end; ++row)
-    pack_row<Layout>(a, excess, row, rounding);
+    pack_row<Layout>(a, weights, row, rounding);
 }
 
 template <class Layout>
-void pack(const PackInt8Args& a, int excess) {
+void pack(const PackInt8Args& a, Integers weights) {
   if (a.rounding.of == Int8Scale::given)
-    pack_rows<Layout, ByScale>(a, excess);
+    pack_rows<Layout, ByScale>(a, weights);
   else
-    pack_rows<Layout, ByLargest>(a, excess);
+    pack_rows<Layout, ByLargest>(a, weights);
 }
 
 }  // namespace
@@ -161,9 +173,9 @@ void pack(const PackInt8Args& a, int excess) {
 void pack_int8(const PackInt8Args& a) noexcept {
   visit(a.format, [&](auto tag) {
     if constexpr (tag.packed) {
-      using Weights = decltype(typename decltype(tag)::type().template integers<0>(I32()));
-      constexpr int excess = kExcess<Weights>;
-      a.tiles ? pack<Layout<true>>(a, excess) : pack<Layout<false>>(a, excess);
+      using Line = decltype(tag.format.template integers<0>(I32()));
+      const Integers weights{kExcess<Line>, tag.format.integer_unit()};
+      a.tiles ? pack<Layout<true>>(a, weights) : pack<Layout<false>>(a, weights);
     }
   });
 }

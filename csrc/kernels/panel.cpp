@@ -8,31 +8,43 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-template <class Packed, int first = 0>
-inline void decode_line(const Packed& format, I32 line, F32 scale, float* out) {
+template <class Packed, bool zeros, int first = 0>
+inline void decode_line(const Packed& format, I32 line, F32 zero_point, F32 scale, float* out) {
   F32 weights[4];
   format.template decode<first>(line, weights);
-  for (int c = 0; c < 4; ++c) store(out + (first + c) * kLanes, weights[c] * scale);
+  for (int c = 0; c < 4; ++c) {
+    if constexpr (zeros) weights[c] = weights[c] - zero_point;
+    store(out + (first + c) * kLanes, weights[c] * scale);
+  }
   if constexpr (first + 4 < Packed::kColumnsPerLine)
-    decode_line<Packed, first + 4>(format, line, scale, out);
+    decode_line<Packed, zeros, first + 4>(format, line, zero_point, scale, out);
 }
 
 // Columns [begin, end) of one block of 16 rows: out[k - begin][16]. `begin` is a multiple of 16;
 // whole lines are written, so `out` has room for end rounded up to a multiple of 8.
-template <class Packed>
-inline void read_packed(const WeightView& w, int64_t block, int64_t begin, int64_t end,
-                        float* out) {
+template <class Packed, bool zeros>
+inline void read_lines(const Packed& format, const WeightView& w, int64_t block, int64_t begin,
+                       int64_t end, float* out) {
   constexpr int per_line = Packed::kColumnsPerLine;
-  const Packed format;
   const BlockScales scales(w, block);
   const uint8_t* lines = w.lines(block, per_line);
   for (int64_t k = begin; k < end;) {
     const int64_t group = k / w.group_size;
     const int64_t group_end = (group + 1) * w.group_size;
     const F32 scale = scales[group];
+    const F32 zero_point = zeros ? scales.zeros(group) : zero();
     for (const int64_t stop = end < group_end ? end : group_end; k < stop; k += per_line)
-      decode_line(format, load_i32(lines + k / per_line * 64), scale, out + (k - begin) * kLanes);
+      decode_line<Packed, zeros>(format, load_i32(lines + k / per_line * 64), zero_point, scale,
+                                 out + (k - begin) * kLanes);
   }
+}
+
+template <class Packed>
+inline void read_packed(const Packed& format, const WeightView& w, int64_t block, int64_t begin,
+                        int64_t end, float* out) {
+  if constexpr (Packed::kTakesZeros)
+    if (w.zeros) return read_lines<Packed, true>(format, w, block, begin, end, out);
+  read_lines<Packed, false>(format, w, block, begin, end, out);
 }
 
 // 16 columns of up to 16 rows, or fewer at the edges; lanes beyond the last row become zero.
@@ -69,7 +81,7 @@ void read_panel(const WeightView& w, int64_t panel, int64_t begin, int64_t end, 
   visit(w.format, [&](auto tag) {
     using Type = typename decltype(tag)::type;
     if constexpr (tag.packed)
-      read_packed<Type>(w, panel, begin, end, out);
+      read_packed(tag.format, w, panel, begin, end, out);
     else
       read_dense<Type>(w, panel, begin, end, out);
   });
@@ -78,14 +90,14 @@ void read_panel(const WeightView& w, int64_t panel, int64_t begin, int64_t end, 
 namespace {
 
 template <class Packed>
-inline void read_packed_transposed(const WeightView& w, int64_t panel, int64_t begin, int64_t end,
-                                   float* out) {
+inline void read_packed_transposed(const Packed& format, const WeightView& w, int64_t panel,
+                                   int64_t begin, int64_t end, float* out) {
   float tile[kLanes * kLanes];
   const int64_t column = panel * kLanes;
   const int64_t columns = w.cols - column < kLanes ? w.cols - column : kLanes;
   for (int r = 0; r < kLanes * kLanes; r += kLanes) store(tile + r, zero());
   for (int64_t n = begin; n < end; n += kBlockRows) {
-    read_packed<Packed>(w, n / kBlockRows, column, column + columns, tile);
+    read_packed(format, w, n / kBlockRows, column, column + columns, tile);
     transpose16(tile, kLanes, out + (n - begin) * kLanes, kLanes);
   }
 }
@@ -109,7 +121,7 @@ void read_panel_transposed(const WeightView& w, int64_t panel, int64_t begin, in
   visit(w.format, [&](auto tag) {
     using Type = typename decltype(tag)::type;
     if constexpr (tag.packed)
-      read_packed_transposed<Type>(w, panel, begin, end, out);
+      read_packed_transposed(tag.format, w, panel, begin, end, out);
     else
       read_dense_transposed<Type>(w, panel, begin, end, out);
   });

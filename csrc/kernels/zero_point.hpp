@@ -2,6 +2,7 @@
 // the sums of the weights.
 #pragma once
 
+#include "formats/scales.hpp"
 #include "kernels/args.hpp"
 #include "simd/simd.hpp"
 
@@ -55,17 +56,22 @@ I32 zero_point_start(const Packed& format, const uint8_t* line, int64_t lines,
 }
 
 // What the sums of each piece of columns [begin, end) of a panel begin with besides
-// Int8Rows::starts, to out[piece][16]. Columns beyond the last have weights of zero.
+// Int8Rows::starts, to out[piece][16]. Columns beyond the last have weights of zero, whose code is
+// the zero point of their group where the weight has zero points.
 template <class Packed>
-void read_zero_point_starts(const WeightView& w, const Int8Rows& x, int64_t panel, int64_t begin,
-                            int64_t end, int32_t* out) {
+void read_zero_point_starts(const Packed& format, const WeightView& w, const Int8Rows& x,
+                            int64_t panel, int64_t begin, int64_t end, int32_t* out) {
   constexpr int64_t kColumns = Packed::kColumnsPerLine;
-  const Packed format;
   const uint8_t* lines = w.lines(panel, kColumns);
   for (int64_t k = begin; k < end; k += x.piece, out += kLanes) {
     const int64_t count = end - k < x.piece ? end - k : x.piece;
-    store_i32(out, zero_point_start(format, lines + k / kColumns * 64, ceil_div(count, kColumns),
-                                    x.zero_point));
+    I32 start = zero_point_start(format, lines + k / kColumns * 64, ceil_div(count, kColumns),
+                                 x.zero_point);
+    if (const int64_t beyond = round_up(count, kColumns) - count; beyond > 0 && w.zeros) {
+      const F32 zeros = BlockScales(w, panel).zeros(k / w.group_size);
+      start = start + to_int(zeros * set1(static_cast<float>(x.zero_point * beyond)));
+    }
+    store_i32(out, start);
   }
 }
 

@@ -5,24 +5,19 @@
 namespace lowbit::ops {
 namespace {
 
-constexpr int bits_of(Format format) {
-  switch (format) {
-    case Format::fp32: return 32;
-    case Format::bf16: return 16;
-    case Format::fp16: return 16;
-    case Format::int8: return 8;
-    case Format::int4: return 4;
-    case Format::nf4: return 4;
-  }
-  return 0;
+// Codes of a packed format whose numbers are evenly spaced, and which therefore has no table.
+constexpr FormatInfo info_of(const char* name, Format format, bool packed, int bits, bool table) {
+  const bool even = packed && !table, bytes = bits == 8;
+  return {name, format, packed, bits, 32 / bits, even, bytes ? -128 : 0, bytes ? 127 : 15,
+          bytes ? 0 : 8};
 }
 
 }  // namespace
 
 const std::vector<FormatInfo>& formats() {
   static const std::vector<FormatInfo> list = {
-#define FORMAT(name, Type, packed) \
-  {#name, Format::name, packed, bits_of(Format::name), 32 / bits_of(Format::name)},
+#define FORMAT(name, Type, packed, bits, ...) \
+  info_of(#name, Format::name, packed, bits, sizeof(#__VA_ARGS__) > 1),
 #include "formats/formats.def"
 #undef FORMAT
   };
@@ -31,6 +26,13 @@ const std::vector<FormatInfo>& formats() {
 
 const FormatInfo& format_info(Format format) {
   return formats()[static_cast<size_t>(format)];
+}
+
+std::string packed_names() {
+  std::string names;
+  for (const FormatInfo& info : formats())
+    if (info.packed) names += (names.empty() ? "" : ", ") + std::string(info.name);
+  return names;
 }
 
 const FormatInfo& format_named(const char* function, const std::string& name) {

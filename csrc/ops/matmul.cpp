@@ -116,7 +116,7 @@ void multiply_packed(const MatmulArgs& args, Compute compute) {
   else if (compute == Compute::bf16)
     run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
   else if (takes_few(args))
-    run_few(args, matmul_few_scratch(second_depth), table.matmul_few);
+    run_few(args, matmul_few_scratch(second_depth, args.first.weight), table.matmul_few);
   else
     run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
 }
@@ -142,8 +142,9 @@ Compute choose_compute(const char* function, const std::string& name, int64_t ro
     return table.fast_int16 && format != Format::fp32 ? Compute::int16 : Compute::fp32;
   }
   if (name == "int8") {
-    check(format_info(format).packed, function, ": compute=\"int8\" needs a weight in int8, int4 or"
-          " nf4, and this one is ", format_info(format).name, "; quantize it, or use \"auto\"");
+    check(format_info(format).packed, function, ": compute=\"int8\" needs a weight in ",
+          packed_names(), ", and this one is ", format_info(format).name,
+          "; quantize it, or use \"auto\"");
     return Compute::int8;
   }
   check(name == "bf16", function, ": compute=\"", name,
@@ -185,7 +186,9 @@ void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along,
 void multiply_here(MatmulArgs args) {
   args.row_begin = 0, args.row_end = args.y.rows;
   args.panel_begin = 0, args.panel_end = ceil_div(args.y.cols, 16);
-  args.scratch = scratch<float>(matmul_scratch(args.second.x.cols));
+  const int64_t rank = args.second.x.cols;
+  args.scratch = scratch<float>(
+      std::max(matmul_scratch(rank), matmul_few_scratch(rank, args.first.weight)));
   (takes_few(args) ? kernels().matmul_few : kernels().matmul)(args);
 }
 

@@ -24,11 +24,12 @@ namespace lowbit::ops {
 //         that sum in float32. A sum of K products is off by at most 2^-7 sum |x w|, in practice by
 //         about 2^-9 sqrt(sum (x w)^2); gradients likewise. bias and residual stay exact.
 //   int8  x in blocks of the weight's group (but 128 to 256 columns) as 8-bit integers with a scale
-//         each, times the codes of a packed weight as they are; nf4 takes its levels in 8 bits. A
-//         value of x is off by at most 1/254 of the largest of its block. Gradients take int16.
-//         Adapter, bias and residual stay exact; infinite and NaN values make their row NaN. The
-//         same bits on every instruction set. ops/int8_rounding.hpp has scales for whole rows, and
-//         for all of x: these are known beforehand, with a zero point, and cut off what is beyond.
+//         each, times the codes of a packed weight as they are; nf4 and fp4 take their levels in 8
+//         bits. A value of x is off by at most 1/254 of the largest of its block. Gradients take
+//         int16. Adapter, bias and residual stay exact; infinite and NaN values make their row NaN.
+//         The same bits on every instruction set. ops/int8_rounding.hpp has scales for whole rows,
+//         and for all of x: these are known beforehand, with a zero point, and cut off what is
+//         beyond.
 enum class Compute { fp32, int16, bf16, int8 };
 
 // Rows from which it pays to round x and every weight first.

@@ -2,127 +2,150 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 #include "core/threads.hpp"
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
+#include "ops/scales.hpp"
 
 namespace lowbit::ops {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
-std::array<float, 256> make_dynamic_map() {
-  // Seven exponents; exponent e has 2^e linear fractions in (0.1, 1), scaled by 10^(e - 6). Edges
-  // are counted from the nearer end and rounded once, which makes every level bitsandbytes' own.
-  std::array<float, 256> map{};
-  size_t next = 0;
-  for (int e = 0; e < 7; ++e) {
-    const int parts = 1 << e;
-    const double low = 0.1f, step = (1.0f - 0.1f) / static_cast<float>(parts);
-    const auto edge = [&](int i) {
-      return static_cast<float>(i < (parts + 1) / 2 ? low + step * i : 1.0 - step * (parts - i));
-    };
-    for (int i = 0; i < parts; ++i) {
-      const float middle = (edge(i) + edge(i + 1)) / 2;
-      const float value = middle * static_cast<float>(std::pow(10.0, e - 6));
-      map[next++] = value;
-      map[next++] = -value;
-    }
+// Scales as floats and zero points, one for each row and group, while a matrix is rounded. They are
+// where the matrix has them, if it has the like.
+class Choice {
+ public:
+  explicit Choice(PackedMatrix& m) : matrix_(m) {
+    if (m.scale_type != ScaleType::fp32 || m.per_tensor) scales_.assign(m.every_scale(), 0.0f);
+    if (!m.symmetric && m.per_tensor) zeros_.assign(m.every_scale(), 0);
   }
-  map[next++] = 0.0f;
-  map[next++] = 1.0f;
-  std::sort(map.begin(), map.end());
-  return map;
-}
+  float* scales() {
+    return scales_.empty() ? reinterpret_cast<float*>(matrix_.scales.data()) : scales_.data();
+  }
+  int8_t* zeros() {  // null where there are none
+    return zeros_.empty() ? matrix_.zeros.data() : zeros_.data();
+  }
+  void set(float scale, int8_t zero) {
+    std::fill(scales_.begin(), scales_.end(), scale);
+    std::fill(zeros_.begin(), zeros_.end(), zero);
+  }
+  void store() {
+    store_scales(matrix_, scales());
+    if (!zeros_.empty()) std::copy_n(zeros_.data(), matrix_.zeros.size(), matrix_.zeros.data());
+  }
 
-// The number of levels below `value`, by halving without a branch that could be foreseen wrongly,
-// then the nearer of the two levels around it.
-uint8_t nearest_dynamic(const float* map, float value) {
-  int below = 0;
-  for (int step = 128; step > 0; step /= 2) below += map[below + step - 1] < value ? step : 0;
-  if (below == 0) return 0;
-  const float middle = (map[below - 1] + map[below]) / 2;
-  return static_cast<uint8_t>(value > middle ? below : below - 1);
-}
+ private:
+  PackedMatrix& matrix_;
+  std::vector<float> scales_;
+  std::vector<int8_t> zeros_;
+};
 
-// Names the first of some rows' values that is not finite, if their scales say that there is one.
-void check_finite(MatrixView<const float> w, const PackedMatrix& m, int64_t row_begin,
-                  int64_t row_end) {
-  const float* scales = m.scales.data() + row_begin * m.groups;
-  const float* end = m.scales.data() + round_up(row_end, kBlockRows) * m.groups;
-  if (std::none_of(scales, end, [](float scale) { return std::isnan(scale); })) return;
+// Names the first of some rows' values that is not finite, if their scales say that there is one;
+// else the first scale that its type cannot hold.
+void check_finite(MatrixView<const float> w, const PackedMatrix& m, const float* scales,
+                  int64_t row_begin, int64_t row_end) {
+  const int64_t end = round_up(row_end, kBlockRows) * m.groups;
+  int32_t largest = 0;  // of the bits without sign, which the compiler finds several at a time
+  for (int64_t i = row_begin * m.groups; i < end; ++i)
+    largest = std::max(largest, std::bit_cast<int32_t>(scales[i]) & 0x7fffffff);
+  if (largest < 0x7f800000) return;
   for (int64_t r = row_begin; r < row_end; ++r)
     for (int64_t c = 0; c < w.cols; ++c)
       check(std::isfinite(w.row(r)[c]), "quantize: w[", r, ", ", c, "] is ", w.row(r)[c],
             "; only finite values can be quantized");
+  for_scales(m, row_begin * m.groups, row_end * m.groups,
+             [&, i = row_begin * m.groups](int64_t at) mutable {
+               check(std::isfinite(scales[at]), "quantize: the scale of row ", i / m.groups,
+                     ", group ", i % m.groups, " is beyond ", scale_type_name(m.scale_type),
+                     "; use scale_dtype=\"bf16\" or \"fp32\"");
+               ++i;
+             });
 }
 
-// Calls use(place) for the places in m.scales of scales [begin, end) in row-major order.
-template <class Use>
-void for_scales(const PackedMatrix& m, int64_t begin, int64_t end, Use&& use) {
-  if (begin == end) return;
-  int64_t row = begin / m.groups, group = begin % m.groups;
-  for (int64_t i = begin; i < end; ++i) {
-    use(((row / kBlockRows) * m.groups + group) * kBlockRows + row % kBlockRows);
-    if (++group == m.groups) group = 0, ++row;
+// Codes; scales and zero points, too, unless they are given.
+void encode(PackedMatrix& m, MatrixView<const float> w, Choice& choice, bool given) {
+  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
+  float* scales = choice.scales();
+  int8_t* zeros = choice.zeros();
+  parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
+    kernels().quantize({w, m.format, m.group_size, m.groups, m.scale_type, m.lines.get(), scales,
+                        zeros, given, begin, end, scratch<float>(kQuantizeScratch)});
+    check_finite(w, m, scales, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
+  });
+}
+
+void raise(std::atomic<int32_t>& most, int32_t value) {
+  int32_t seen = most;
+  while (seen < value && !most.compare_exchange_weak(seen, value)) {
   }
 }
 
-// The scales of one matrix, rounded to 8 bits around their mean.
-void quantize_scales(PackedMatrix& m) {
-  const int64_t count = m.rows * m.groups;
-  const float* map = dynamic_map();
-  double total = 0;
-  for_scales(m, 0, count, [&](int64_t at) { total += m.scales[at]; });
-  m.scale_offset = count ? static_cast<float>(total / static_cast<double>(count)) : 0.0f;
-  m.scale_scales.assign(ceil_div(count, kScaleBlock), 0.0f);
-  m.scale_codes.assign(m.scales.size(), 0);
-  parallel_for(ceil_div(count, kScaleBlock), 16, [&](int64_t first, int64_t last) {
-    for (int64_t block = first; block < last; ++block) {
-      const int64_t begin = block * kScaleBlock, end = std::min(begin + kScaleBlock, count);
-      float extreme = 0;
-      for_scales(m, begin, end, [&](int64_t at) {
-        extreme = std::max(extreme, std::fabs(m.scales[at] - m.scale_offset));
-      });
-      m.scale_scales[block] = extreme;
-      const float inverse = 1.0f / std::max(extreme, 1e-38f);
-      for_scales(m, begin, end, [&](int64_t at) {
-        m.scale_codes[at] = nearest_dynamic(map, (m.scales[at] - m.scale_offset) * inverse);
-      });
-    }
+// The least value below zero and the largest above, or zero. Bits of positive floats are in their
+// order as integers, of which the compiler compares several at a time; so are those of negative
+// ones without the sign.
+std::array<float, 2> ends_of(MatrixView<const float> w) {
+  constexpr int32_t kSign = std::numeric_limits<int32_t>::min();
+  std::atomic<int32_t> low{0}, high{0};
+  parallel_for(w.rows, row_grain(w.cols), [&](int64_t begin, int64_t end) {
+    int32_t negative = 0, positive = 0;
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t c = 0; c < w.cols; ++c) {
+        const int32_t bits = std::bit_cast<int32_t>(w.row(r)[c]);
+        negative = std::max(negative, bits ^ kSign);
+        positive = std::max(positive, bits);
+      }
+    raise(low, negative);
+    raise(high, positive);
   });
-  m.scales = {};
+  return {-std::bit_cast<float>(low.load()), std::bit_cast<float>(high.load())};
 }
 
-// Doubly quantized scales as the kernels read them.
-std::vector<float> read_scales(const PackedMatrix& m) {
-  std::vector<float> scales(m.scale_codes.size(), 0.0f);
-  for_scales(m, 0, m.rows * m.groups, [&, i = int64_t{0}](int64_t at) mutable {
-    const float level = dynamic_map()[m.scale_codes[at]] * m.scale_scales[i++ / kScaleBlock];
-    scales[at] = level + m.scale_offset;
-  });
-  return scales;
+// The scale of a whole tensor: the largest of its rows'. With a zero point, both are those of a row
+// that has the two extremes. Codes are not final.
+void choose_for_all(PackedMatrix& m, MatrixView<const float> w, Storage storage, Choice& choice) {
+  if (m.every_scale() == 0) return;
+  if (m.symmetric) {
+    encode(m, w, choice, false);
+    const float* scales = choice.scales();
+    float largest = scales[0];
+    for (int64_t row = 1; row < m.rows; ++row)
+      if (std::fabs(scales[row]) > std::fabs(largest)) largest = scales[row];
+    choice.set(largest, 0);
+    return;
+  }
+  std::array<float, 2> ends = ends_of(w);
+  if (!std::isfinite(ends[0]) || !std::isfinite(ends[1])) ends[0] = -1, ends[1] = 1;  // not used
+  storage.group_size = 0;
+  const PackedMatrix row = quantize(MatrixView<const float>(ends.data(), 1, 2), storage);
+  choice.set(read_scales(row)[0], row.zeros[0]);
 }
 
-// Codes, and scales unless they are given.
-void encode(PackedMatrix& m, MatrixView<const float> w, bool given) {
-  const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
-  parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
-    kernels().quantize({w, m.format, m.group_size, m.groups, m.lines.get(), m.scales.data(), given,
-                        begin, end, scratch<float>(kQuantizeScratch)});
-    check_finite(w, m, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
-  });
+void check_storage(const char* function, const Storage& storage, const FormatInfo& info,
+                   ScaleType type) {
+  check(info.packed, function, ": format=\"", info.name,
+        "\" is dense and needs no packing; use one of ", packed_names());
+  const int64_t group_size = storage.group_size;
+  const bool power = group_size >= 16 && (group_size & (group_size - 1)) == 0;
+  check(group_size == 0 || group_size == kWholeTensor || power, function, ": group_size=",
+        group_size, " is not a power of two from 16; use 32, 64 or 128, None for one scale a row"
+        " or \"tensor\" for one alone");
+  check(storage.symmetric || info.zero_points, function, ": format=\"", info.name,
+        "\" has no zero points; use \"int8\" or \"int4\", or symmetric=True");
+  if (!storage.double_quant) return;
+  check(storage.scale_dtype.empty() || bytes_of(type) == 1, function,
+        ": double_quant=True stores scales in 8 bits; leave scale_dtype=\"", storage.scale_dtype,
+        "\" out");
+  check(group_size != kWholeTensor, function,
+        ": double_quant=True does not go with one scale for the whole tensor");
 }
 
 }  // namespace
-
-const float* dynamic_map() {
-  static const std::array<float, 256> map = make_dynamic_map();
-  return map.data();
-}
 
 WeightView PackedMatrix::view() const {
   WeightView w;
@@ -130,78 +153,88 @@ WeightView PackedMatrix::view() const {
   w.rows = rows, w.cols = cols;
   w.data = lines.get();
   w.group_size = group_size, w.groups = groups;
+  w.scale_type = scale_type;
+  w.scales = scales.data();
+  w.scale_stride = per_tensor ? 0 : groups * kBlockRows;
   if (double_quant()) {
-    w.scale_codes = scale_codes.data();
     w.scale_levels = dynamic_map();
     w.scale_scales = scale_scales.data();
     w.scale_offset = scale_offset;
-  } else {
-    w.scales = scales.data();
   }
+  if (!zeros.empty()) w.zeros = zeros.data();
   return w;
 }
 
 int64_t PackedMatrix::nbytes() const {
-  const int64_t floats = static_cast<int64_t>(scales.size() + scale_scales.size());
-  return line_bytes + 4 * floats + static_cast<int64_t>(scale_codes.size()) +
-         (double_quant() ? 4 : 0);
+  return line_bytes + std::ssize(scales) + 4 * std::ssize(scale_scales) +
+         (double_quant() ? 4 : 0) + std::ssize(zeros);
 }
 
-PackedMatrix allocate(const char* function, const std::string& format, int64_t rows, int64_t cols,
-                      int64_t group_size, bool double_quant) {
-  const FormatInfo& info = format_named(function, format);
-  check(info.packed, function, ": format=\"", format,
-        "\" is dense and needs no packing; use \"int8\", \"int4\" or \"nf4\"");
+PackedMatrix allocate(const char* function, const Storage& storage, int64_t rows, int64_t cols) {
+  const FormatInfo& info = format_named(function, storage.format);
+  const ScaleType type = scale_type_named(function, storage.scale_dtype, info.format);
+  check_storage(function, storage, info, type);
   check(rows >= 0 && cols >= 0 && rows <= kMaxElements / std::max<int64_t>(1, cols), function,
         ": shape (", rows, ", ", cols, ") is negative or too large; at most ", kMaxElements,
         " elements are stored");
-  const bool power = group_size >= 16 && (group_size & (group_size - 1)) == 0;
-  check(group_size == 0 || power, function, ": group_size=", group_size,
-        " is not a power of two from 16; use 32, 64 or 128, or None for one scale a row");
   PackedMatrix m;
   m.format = info.format;
   m.rows = rows, m.cols = cols;
-  m.group_size = group_size == 0 || group_size > cols ? cols : group_size;
+  m.per_tensor = storage.group_size == kWholeTensor;
+  m.group_size = storage.group_size <= 0 || storage.group_size > cols ? cols : storage.group_size;
   m.groups = cols == 0 ? 0 : ceil_div(cols, m.group_size);
   m.line_bytes = m.blocks() * ceil_div(cols, info.columns_per_line) * 64;
   m.lines = take<uint8_t>(m.line_bytes);
-  const size_t scales = static_cast<size_t>(m.blocks() * m.groups * kBlockRows);
-  if (double_quant) {
-    m.scale_codes.assign(scales, 0);
-    m.scale_scales.assign(ceil_div(rows * m.groups, kScaleBlock), 0.0f);
-  } else {
-    m.scales.assign(scales, 0.0f);
-  }
+  // Scales of 8 bits stay what they are.
+  m.scale_type = storage.double_quant && type != ScaleType::e8m0 ? ScaleType::dynamic8 : type;
+  m.scales.assign(m.scale_count() * bytes_of(m.scale_type), 0);
+  if (m.double_quant()) m.scale_scales.assign(ceil_div(rows * m.groups, kScaleBlock), 0.0f);
+  m.symmetric = storage.symmetric;
+  if (!storage.symmetric) m.zeros.assign(m.scale_count(), 0);
   return m;
 }
 
-PackedMatrix quantize(MatrixView<const float> w, const std::string& format, int64_t group_size,
-                      bool double_quant) {
-  PackedMatrix m = allocate("quantize", format, w.rows, w.cols, group_size, false);
-  Trace trace("quantize", format, w.rows, "x", w.cols, "group", m.group_size);
-  encode(m, w, false);
-  if (double_quant) quantize_scales(m);
+PackedMatrix quantize(MatrixView<const float> w, const Storage& storage) {
+  PackedMatrix m = allocate("quantize", storage, w.rows, w.cols);
+  Trace trace("quantize", storage.format, w.rows, "x", w.cols, "group", m.group_size);
+  Choice choice(m);
+  if (m.per_tensor) choose_for_all(m, w, storage, choice);
+  encode(m, w, choice, m.per_tensor);
+  choice.store();
   return m;
 }
 
 PackedMatrix quantize_to(MatrixView<const float> w, MatrixView<const float> scales,
-                         const std::string& format, int64_t group_size, bool double_quant) {
-  PackedMatrix m = allocate("quantize_to", format, w.rows, w.cols, group_size, false);
-  Trace trace("quantize_to", format, w.rows, "x", w.cols, "group", m.group_size);
+                         MatrixView<const int32_t> zeros, const Storage& storage) {
+  PackedMatrix m = allocate("quantize_to", storage, w.rows, w.cols);
+  Trace trace("quantize_to", storage.format, w.rows, "x", w.cols, "group", m.group_size);
+  check(!m.per_tensor, "quantize_to: group_size=\"tensor\" has a scale that quantize chooses");
   check_shape("quantize_to", "scales", scales, m.rows, m.groups);
+  if (!m.symmetric) check_shape("quantize_to", "zero_points", zeros, m.rows, m.groups);
+  Choice choice(m);
+  const FormatInfo& info = format_info(m.format);
   for_scales(m, 0, m.rows * m.groups, [&, i = int64_t{0}](int64_t at) mutable {
     const int64_t row = i / m.groups, group = i++ % m.groups;
     const float scale = scales.row(row)[group];
     check(std::isfinite(scale), "quantize_to: scales[", row, ", ", group, "] is ", scale,
           "; only finite scales can be used");
-    m.scales[at] = scale;
+    choice.scales()[at] = scale;
+    if (m.symmetric) return;
+    const int32_t zero = zeros.row(row)[group];
+    check(info.least_code <= zero && zero <= info.most_code, "quantize_to: zero_points[", row,
+          ", ", group, "] is ", zero, "; \"", info.name, "\" has ", info.least_code, "..",
+          info.most_code);
+    choice.zeros()[at] = static_cast<int8_t>(zero - info.zero_code);
   });
-  if (double_quant) {
-    quantize_scales(m);
-    m.scales = read_scales(m);
+  if (m.double_quant()) {
+    choice.store();
+    const std::vector<float> stored = read_scales(m);
+    std::copy(stored.begin(), stored.end(), choice.scales());
+    encode(m, w, choice, true);
+    return m;
   }
-  encode(m, w, true);
-  if (double_quant) m.scales = {};
+  encode(m, w, choice, true);
+  choice.store();
   return m;
 }
 

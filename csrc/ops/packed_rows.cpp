@@ -126,11 +126,13 @@ void PackedRows::pack_int8(const Int8Rounding& rounding) {
   bytes_ = take<int8_t>(rows * stride);
   scales_ = take<float>(rows * blocks);
   starts_ = take<int32_t>(rows * pieces);
-  product_.int8 = {bytes_.get(), scales_.get(), starts_.get(), tiles, stride,
-                   block,        blocks,        piece,         pieces, rounding.zero_point};
+  if (weight.zeros) sums_ = take<float>(rows * weight.groups);
+  product_.int8 = {bytes_.get(), scales_.get(), starts_.get(), sums_.get(), tiles, stride,
+                   block,        blocks,        piece,         pieces,      rounding.zero_point};
   parallel_for(rows / 16, 1, [&](int64_t begin, int64_t end) {
-    table.pack_int8({x, weight.format, rounding, bytes_.get(), scales_.get(), starts_.get(), tiles,
-                     stride, block, blocks, piece, pieces, begin, end});
+    table.pack_int8({x, weight.format, rounding, bytes_.get(), scales_.get(), starts_.get(),
+                     sums_.get(), weight.group_size, weight.groups, tiles, stride, block, blocks,
+                     piece, pieces, begin, end});
   });
 }
 

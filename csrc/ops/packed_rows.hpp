@@ -41,6 +41,7 @@ class PackedRows {
   Memory<int8_t> bytes_;
   Memory<float> scales_;
   Memory<int32_t> starts_;
+  Memory<float> sums_;
 };
 
 }  // namespace lowbit::ops

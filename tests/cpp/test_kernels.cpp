@@ -136,12 +136,15 @@ void run_linear(Results& results) {
     Matrix w = Matrix::random(11, rows, cols);
     for (const ops::FormatInfo& info : ops::formats()) {
       if (!info.packed) continue;
-      for (int64_t group : {0, 32}) {
-        const ops::PackedMatrix m = ops::quantize(w.view(), info.name, group, group != 0);
+      std::vector<ops::Storage> kinds = {{info.name}, {info.name, 32, true}};
+      if (info.format != Format::mxfp4) kinds.push_back({info.name, 16, false, "fp16"});
+      if (info.zero_points) kinds.push_back({info.name, 64, false, "bf16", false});
+      for (const ops::Storage& kind : kinds) {
+        const ops::PackedMatrix m = ops::quantize(w.view(), kind);
         Bytes& bytes = results["quantize"];
         keep(bytes, m.lines.get(), m.line_bytes);
         keep(bytes, m.scales.data(), std::ssize(m.scales));
-        keep(bytes, m.scale_codes.data(), std::ssize(m.scale_codes));
+        keep(bytes, m.zeros.data(), std::ssize(m.zeros));
         run_weight(results, m.view(), 20);
       }
     }

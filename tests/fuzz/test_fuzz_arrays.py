@@ -48,19 +48,25 @@ def any_array(generator: random.Random, usual: str) -> np.ndarray:
     return bits.view(dtype).reshape(shape)
 
 
-def state_arguments(double_quant: bool) -> dict:
-    state = to_bitsandbytes(lb.quantize(W, "nf4", 32, double_quant), "weight")
-    state.pop(STATE)
+def state_arguments(double_quant: bool, kind: str = "nf4") -> dict:
+    state = to_bitsandbytes(lb.quantize(W, kind, 32, double_quant), "weight")
+    state.pop(STATE.replace("nf4", kind))
     return {name.replace("weight.", "_of_"): array for name, array in state.items()}
 
 
-def bitsandbytes(rows: int, cols: int, blocksize: int, nested_blocksize: int, **tensors) -> None:
+def bitsandbytes(
+    rows: int, cols: int, blocksize: int, nested_blocksize: int, kind: str = "nf4", **tensors
+) -> None:
     """Names of tensors have points, which names of arguments cannot have."""
     described = {"shape": [rows, cols], "blocksize": blocksize, "nested_offset": 0.5}
     described["nested_blocksize"] = nested_blocksize
     state = {name.replace("_of_", "weight."): array for name, array in tensors.items()}
-    state[STATE] = np.frombuffer(json.dumps(described).encode(), np.uint8)
+    state[STATE.replace("nf4", kind)] = np.frombuffer(json.dumps(described).encode(), np.uint8)
     from_bitsandbytes(state, "weight")
+
+
+def fp4(**arguments) -> None:
+    bitsandbytes(kind="fp4", **arguments)
 
 
 def int8(**tensors) -> None:
@@ -87,11 +93,16 @@ EIGHT = to_bitsandbytes(lb.quantize(W, "int8", None), "weight")
 GOOD = {
     "bitsandbytes": (bitsandbytes, SHAPE | state_arguments(False)),
     "bitsandbytes nested": (bitsandbytes, SHAPE | state_arguments(True)),
+    "bitsandbytes fp4": (fp4, SHAPE | state_arguments(True, "fp4")),
     "bitsandbytes int8": (int8, EIGHT),
     "MatMulNBits": (
         matmul_nbits,
         arguments_of(to_matmul_nbits(lb.quantize(W, "int4", 32)))
         | {"zero_points": np.full((3, 1), 0x88, np.uint8)},
+    ),
+    "MatMulNBits of 8 bits": (
+        matmul_nbits,
+        arguments_of(to_matmul_nbits(lb.quantize(W, "int8", 32, symmetric=False))),
     ),
     "MatMulBnb4": (
         from_matmul_bnb4,

@@ -113,10 +113,11 @@ def read_bitsandbytes(folder):
 def write_packed(folder):
     w = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
     doubled = lb.quantize(w, "nf4", 16, double_quant=True)
-    tensors, metadata = packed_to_tensors(
-        {"w": doubled, "v": lb.quantize(w, "int8", None)},
-        {"w": "row", "v": lb.quantization.AffineParams(0.5, 3, -127, 127)},
-    )
+    matrices = {"w": doubled, "v": lb.quantize(w, "int8", None), "m": lb.quantize(w, "mxfp4", 32)}
+    matrices["z"] = lb.quantize(w, "int4", 16, scale_dtype="bf16", symmetric=False)
+    matrices["t"] = lb.quantize(w, "int8", "tensor", scale_dtype="fp16", symmetric=False)
+    x_scales = {"w": "row", "v": lb.quantization.AffineParams(0.5, 3, -127, 127)}
+    tensors, metadata = packed_to_tensors(matrices, x_scales)
     write_safetensors(folder / "a", tensors, metadata)
 
 

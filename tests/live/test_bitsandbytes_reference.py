@@ -1,4 +1,4 @@
-"""NF4 of the reference against bitsandbytes on random matrices."""
+"""NF4 and FP4 of the reference against bitsandbytes on random matrices."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,12 @@ from lowbit.reference import quantization  # noqa: E402
 
 
 @pytest.mark.parametrize("block", [32, 64, 128])
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("seed", range(3))
-def test_nf4_codes_scales_and_values(seed, block):
+def test_codes_scales_and_values(seed, kind, block):
     w = np.random.default_rng(seed).standard_normal((48, 256)).astype(np.float32)
-    packed, state = bnb.quantize_4bit(torch.from_numpy(w), blocksize=block, quant_type="nf4")
-    got = quantization.quantize(w, "nf4", block)
+    packed, state = bnb.quantize_4bit(torch.from_numpy(w), blocksize=block, quant_type=kind)
+    got = quantization.quantize(w, kind, block)
     pairs = got.codes.reshape(-1, 2)
     assert ((pairs[:, 0] << 4 | pairs[:, 1]) == packed.numpy().reshape(-1)).all()
     assert (got.scales.reshape(-1) == state.absmax.numpy()).all()

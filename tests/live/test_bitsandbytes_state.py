@@ -61,16 +61,17 @@ def test_what_bitsandbytes_stores_has_its_numbers(shape, block, kind, nested):
 
 
 @pytest.mark.parametrize("block", [32, 64, 128, 1024])
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_written_state_is_loaded_by_its_layer(block, nested):
+def test_a_written_state_is_loaded_by_its_layer(block, kind, nested):
     w = matrix((48, 1024), block)
-    q = lb.quantize(w, "nf4", block, nested)
+    q = lb.quantize(w, kind, block, nested)
     written = {k: torch.from_numpy(v) for k, v in to_bitsandbytes(q, "weight").items()}
     parts = {k.removeprefix("weight."): v for k, v in written.items() if k != "weight"}
     loaded = bnb.nn.Params4bit.from_prequantized(written["weight"], parts, device="cpu")
     values = dequantized(loaded.data, loaded.quant_state)
     assert values.tobytes() == q.dequantize().tobytes()
-    packed, state, _ = quantized(w, block, "nf4", False)
+    packed, state, _ = quantized(w, block, kind, False)
     assert np.array_equal(written["weight"].numpy(), packed.numpy())
     if not nested:
         assert np.array_equal(written["weight.absmax"].numpy(), state.absmax.numpy())

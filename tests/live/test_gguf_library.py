@@ -81,7 +81,7 @@ def test_random_numbers_have_gguf_py_s_bytes(type, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("type", ["Q4_0", "Q8_0", "Q4_K"])
+@pytest.mark.parametrize("type", ["Q4_0", "Q8_0", "Q4_K", "MXFP4"])
 def test_random_numbers_have_ggml_s_bytes(ggml, type, seed):
     x = random_values(seed, SIZES[type][0])
     expected = np.zeros((len(x), SIZES[type][1]), np.uint8)

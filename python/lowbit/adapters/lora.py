@@ -16,7 +16,7 @@ from lowbit.arrays import (
     float32_to_fp16,
 )
 from lowbit.quantization.linear import kernel_weight
-from lowbit.quantization.matrix import QuantizedMatrix, quantize
+from lowbit.quantization.matrix import QuantizedMatrix
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,7 @@ def merge_delta(weight: Any, base: np.ndarray, delta: np.ndarray) -> tuple[Any, 
     """
     total = base + delta
     if isinstance(weight, QuantizedMatrix):
-        group = None if weight.group_size == weight.shape[1] else weight.group_size
-        merged: Any = quantize(total, weight.format, group, weight.double_quant)
+        merged: Any = weight.requantize(total)
         values = merged.dequantize()
     elif (stored := np.asarray(weight)).dtype.name in ("uint16", "bfloat16"):
         words = float32_to_bf16(total)

@@ -150,7 +150,7 @@ def _uniform(args: argparse.Namespace) -> dict[str, Any]:
         "format": args.format,
         "group_size": None if by_row else args.group_size or 64,
         # int4's scales have signs, around whose mean 8 bits are too few.
-        "double_quant": args.format == "nf4",
+        "double_quant": args.format in ("nf4", "fp4"),
         "embeddings": args.embeddings or args.format,
     }
 

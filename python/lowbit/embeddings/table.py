@@ -28,8 +28,9 @@ class Embedding:
     table
         Vectors [rows, dim].
     format
-        "fp32"; "bf16" or "fp16", half the size; "int8", a quarter, with one scale a row; "nf4" or
-        "int4", an eighth, with a searched scale for every 64 columns ("nf4" has them in 8 bits).
+        "fp32"; "bf16" or "fp16", half the size; "int8", a quarter, with one scale a row; "nf4",
+        "int4", "fp4" or "mxfp4", an eighth, with a searched scale for every 64 columns ("nf4" has
+        them in 8 bits).
         Rows in four bits lie 16 side by side, so looking one up takes longer.
 
     Examples

@@ -62,9 +62,9 @@ def from_bitsandbytes(
     Returns
     -------
     QuantizedMatrix or numpy.ndarray
-        nf4: a matrix with the codes and scales of the file, doubly quantized if it is so there.
-        Where blocks span rows and share no part of 16 columns or more with each row, and for fp4,
-        float32 [rows, cols] with the exact products. int8: a matrix with one scale a row, whose
+        nf4, fp4: a matrix with the codes and scales of the file, doubly quantized if it is so
+        there. Where blocks span rows and share no part of 16 columns or more with each row, float32
+        [rows, cols] with the exact products. int8: a matrix with one scale a row, whose
         values are within two roundings of bitsandbytes', which multiplies in another order;
         float32 if there is a code -128.
 
@@ -102,12 +102,12 @@ def from_bitsandbytes(
 def to_bitsandbytes(
     matrix: QuantizedMatrix, name: str, dtype: str = "float16"
 ) -> dict[str, np.ndarray]:
-    """A matrix as the tensors that bitsandbytes loads: `Linear4bit` for nf4, `Linear8bitLt` int8.
+    """A matrix as what bitsandbytes loads: `Linear4bit` of nf4 and fp4, `Linear8bitLt` of int8.
 
     Parameters
     ----------
     matrix
-        "nf4", or "int8" with one scale a row.
+        "nf4", "fp4", or symmetric "int8" with one scale a row.
     name
         Of the weight: "X.weight".
     dtype
@@ -116,9 +116,10 @@ def to_bitsandbytes(
     Returns
     -------
     dict of str to numpy.ndarray
-        For `write_safetensors`. nf4 has the codes and scales of the matrix; where groups do not
-        divide rows or have no size bitsandbytes knows, smaller blocks repeat them. SCB of int8 is
-        127 times the scale, rounded to float32 (for one scale in a hundred, one last bit is lost).
+        For `write_safetensors`. nf4 and fp4 have the codes and scales of the matrix; where groups
+        do not divide rows or have no size bitsandbytes knows, smaller blocks repeat them. SCB of
+        int8 is 127 times the scale, rounded to float32 (for one scale in a hundred, one last bit is
+        lost).
 
     Raises
     ------
@@ -134,18 +135,20 @@ def to_bitsandbytes(
     """
     if dtype not in ("float16", "bfloat16", "float32"):
         raise ValueError(f"to_bitsandbytes: dtype={dtype!r}; use float16, bfloat16 or float32")
-    if matrix.format == "int8":
+    kind = matrix.format
+    if kind == "int8" and matrix.symmetric:
         return _write_int8(matrix, name)
-    if matrix.format != "nf4":
+    if kind not in LEVELS:
+        zeros = "" if matrix.symmetric else " with zero points"
         raise ValueError(
-            f"to_bitsandbytes: bitsandbytes has no {matrix.format}; quantize to nf4, or to int8 "
-            "with group_size=None"
+            f"to_bitsandbytes: bitsandbytes has no {kind}{zeros}; quantize to nf4 or fp4, or to "
+            "int8 with group_size=None"
         )
     block = fitting_block(matrix, SMALLEST_BLOCK, "to_bitsandbytes")
-    described: dict[str, Any] = {"quant_type": "nf4", "blocksize": block, "dtype": dtype}
+    described: dict[str, Any] = {"quant_type": kind, "blocksize": block, "dtype": dtype}
     described["shape"] = list(matrix.shape)
-    state = {name: join_pairs(matrix.codes()).reshape(-1, 1)}
-    state[f"{name}.quant_map"] = LEVELS["nf4"].copy()
+    state = {name: join_pairs(kind, matrix.codes()).reshape(-1, 1)}
+    state[f"{name}.quant_map"] = LEVELS[kind].copy()
     if matrix.double_quant and block == matrix.group_size:
         parts = matrix.parts()
         state[f"{name}.absmax"] = unpack_scales(
@@ -158,7 +161,7 @@ def to_bitsandbytes(
     else:
         state[f"{name}.absmax"] = scales_of_blocks(matrix, block)
     text = json.dumps(described).encode()
-    return state | {f"{name}.{STATE_KEY}nf4": np.frombuffer(text, np.uint8).copy()}
+    return state | {f"{name}.{STATE_KEY}{kind}": np.frombuffer(text, np.uint8).copy()}
 
 
 def _read_int8(

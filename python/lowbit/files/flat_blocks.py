@@ -14,14 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lowbit.quantization.matrix import QuantizedMatrix
-from lowbit.quantization.packing import pack_codes, pack_scales
-from lowbit.reference.quantization import NF4
+from lowbit.quantization.packing import pack_codes, pack_scales, zero_code
+from lowbit.reference.levels import FP4, NF4
 
-LEVELS = {
-    "nf4": NF4.astype(np.float32),
-    "fp4": np.array([0, 0.0625, 8, 12, 4, 6, 2, 3, 0, -0.0625, -8, -12, -4, -6, -2, -3], np.float32)
-    / np.float32(12),
-}
+LEVELS = {"nf4": NF4.astype(np.float32), "fp4": FP4.astype(np.float32)}
+"""By the type, which is the name of the format, too."""
 LARGEST_BLOCK = 4096
 
 
@@ -65,14 +62,14 @@ class FlatBlocks(NamedTuple):
         QuantizedMatrix(2x48, nf4, group_size=16, 0.00 MB, 48.00 bits/weight)
         """
         rows, cols = self.codes.shape
-        if self.type == "nf4" and not self.codes.size:
+        if not self.codes.size:
             scales = np.zeros((rows, min(cols, 1)))
-            return QuantizedMatrix.from_codes("nf4", self.codes, scales, None)
+            return QuantizedMatrix.from_codes(self.type, self.codes, scales, None)
         whole = rows <= 1 or cols % self.block == 0
         # Blocks that span rows still leave groups, if rows and blocks share a divisor.
         width = min(self.block, cols) if whole else math.gcd(cols, self.block)
         power = width >= 16 and width & (width - 1) == 0
-        if self.type != "nf4" or not (power or width == cols):
+        if not (power or width == cols):
             # A block may claim to be larger than the matrix, and than memory.
             scales = np.repeat(self.scales, min(self.block, self.codes.size))[: self.codes.size]
             return LEVELS[self.type][self.codes] * scales.reshape(rows, cols)
@@ -81,14 +78,14 @@ class FlatBlocks(NamedTuple):
             return self._doubly_quantized(groups, width if power else 0)
         starts = np.arange(rows)[:, None] * cols + np.arange(groups) * width
         scales = self.scales[starts // self.block]
-        return QuantizedMatrix.from_codes("nf4", self.codes, scales, width if power else None)
+        return QuantizedMatrix.from_codes(self.type, self.codes, scales, width if power else None)
 
     def _doubly_quantized(self, groups: int, group_size: int) -> QuantizedMatrix:
         rows, cols = self.codes.shape
         nested = dict(self.nested or {})
         nested["scale_codes"] = pack_scales(nested["scale_codes"].reshape(rows, groups))
-        parts = {"format": "nf4", "rows": rows, "cols": cols, "group_size": group_size}
-        lines = pack_codes("nf4", self.codes)
+        parts = {"format": self.type, "rows": rows, "cols": cols, "group_size": group_size}
+        lines = pack_codes(self.type, self.codes)
         return QuantizedMatrix.from_parts(parts | nested | {"double_quant": True, "lines": lines})
 
 
@@ -104,16 +101,16 @@ def split_pairs(packed: np.ndarray, rows: int, cols: int) -> np.ndarray:
     return codes[: rows * cols].reshape(rows, cols)
 
 
-def join_pairs(codes: np.ndarray) -> np.ndarray:
-    """The inverse of `split_pairs`; an odd last code of nf4 stands beside a zero.
+def join_pairs(type: str, codes: np.ndarray) -> np.ndarray:
+    """The inverse of `split_pairs`; an odd last code stands beside that of zero.
 
     Examples
     --------
-    >>> [hex(byte) for byte in join_pairs(np.array([[1, 2, 3]], np.uint8))]
+    >>> [hex(byte) for byte in join_pairs("nf4", np.array([[1, 2, 3]], np.uint8))]
     ['0x12', '0x37']
     """
     flat = codes.reshape(-1)
-    padded = np.append(flat, np.uint8(7)) if flat.size % 2 else flat
+    padded = np.append(flat, np.uint8(zero_code(type))) if flat.size % 2 else flat
     return padded[::2] << 4 | padded[1::2]
 
 

@@ -35,7 +35,7 @@ MAX_ARRAY_BYTES = 1 << 28
 MAX_DIMENSIONS = 4
 CHUNK_BYTES = 1 << 20
 """Tensors are read in pieces of this size, so that peak memory is what the caller keeps."""
-PACKED = {"Q4_0": "int4", "Q8_0": "int8"}
+PACKED = {"Q4_0": "int4", "Q8_0": "int8", "MXFP4": "mxfp4"}
 """Types that a packed format of lowbit has the numbers of."""
 
 STRING, ARRAY = 8, 9
@@ -162,9 +162,9 @@ class GgufFile:
         return values.reshape(tensor.shape)
 
     def read_quantized(self, name: str) -> QuantizedMatrix:
-        """A matrix of Q4_0 or Q8_0 as the "int4" or "int8" that has the same numbers.
+        """A matrix of Q4_0, Q8_0 or MXFP4 as the "int4", "int8" or "mxfp4" of the same numbers.
 
-        Nothing is rounded: codes stay, and scales of fp16 become float32.
+        Nothing is rounded: codes stay, and so do scales of fp16 and powers of two.
 
         Returns
         -------
@@ -176,8 +176,9 @@ class GgufFile:
         KeyError
             If there is no such tensor.
         FileFormatError
-            If the type or the number of dimensions is another one, a scale is NaN or infinite, or
-            Q8_0 has the code -128, which ggml never writes and "int8" leaves out; `read` takes it.
+            If the type or the number of dimensions is another one, a scale is NaN or infinite (a
+            power of 2^128 for MXFP4), or Q8_0 has the code -128, which ggml never writes and "int8"
+            leaves out; `read` takes it.
 
         Examples
         --------
@@ -186,7 +187,7 @@ class GgufFile:
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.gguf"
         >>> write_gguf(path, {"w": np.full((2, 32), -4.0)}, types={"w": "Q4_0"})
         >>> GgufFile(path).read_quantized("w")
-        QuantizedMatrix(2x32, int4, group_size=32, 0.00 MB, 40.00 bits/weight)
+        QuantizedMatrix(2x32, int4, group_size=32, fp16 scales, 0.00 MB, 36.00 bits/weight)
         """
         tensor = self.tensors[name]
         if tensor.type.name not in PACKED or len(tensor.shape) != 2:
@@ -203,6 +204,7 @@ class GgufFile:
                 codes.reshape(rows, cols),
                 scales.reshape(rows, cols // 32),
                 32,
+                scale_dtype="e8m0" if tensor.type.name == "MXFP4" else "fp16",
             )
         except ValueError as error:
             raise self._error(name, f"{error}; read() gives it as float32") from error

@@ -22,6 +22,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lowbit.quantization.packing import scales_as_floats
+
 IQ4_NL = np.array(
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
 )
@@ -61,9 +63,9 @@ def dequantize_blocks(type: str, blocks: np.ndarray) -> np.ndarray:
 
 
 def codes_and_scales(type: str, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What Q4_0 and Q8_0 store: codes [count, 32], scales float32 [count, 1].
+    """What Q4_0, Q8_0 and MXFP4 store: codes [count, 32], scales float32 [count, 1].
 
-    Codes are uint8 in 0..15, or int8; their meaning is that of lowbit's "int4" and "int8".
+    Codes are uint8 in 0..15, or int8; their meaning is that of lowbit's "int4", "int8" and "mxfp4".
 
     Examples
     --------
@@ -72,6 +74,8 @@ def codes_and_scales(type: str, blocks: np.ndarray) -> tuple[np.ndarray, np.ndar
     >>> codes[0, 15:17].tolist(), scales.tolist()
     ([15, 8], [[0.5]])
     """
+    if type == "MXFP4":
+        return nibbles(blocks[:, 1:]), scales_as_floats(blocks[:, :1], "e8m0")
     codes = nibbles(blocks[:, 2:]) if type == "Q4_0" else blocks[:, 2:].view(np.int8)
     return codes, half(blocks, 0)
 

@@ -1,4 +1,4 @@
-"""Rounding float32 to GGUF's blocks: F32, F16, BF16, Q4_0, Q8_0 and Q4_K, with ggml's own bytes.
+"""Rounding to GGUF's blocks: F32, F16, BF16, Q4_0, Q8_0, Q4_K and MXFP4, with ggml's own bytes.
 
 Q4_0 and Q8_0 are single divisions. A block of Q4_K has 8 runs of 32 numbers, each with a scale and
 a minimum that a search finds: it tries 21 steps between levels, rounds to each, fits scale and
@@ -16,6 +16,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lowbit.arrays import float32_to_bf16, float32_to_fp16
+from lowbit.quantization.matrix import quantize
+from lowbit.quantization.packing import scales_as_stored
 
 LARGEST_HALF = 65504.0
 STEPS = 21
@@ -108,6 +110,11 @@ def _q4_0(values: np.ndarray) -> np.ndarray:
     stored = _checked_half(scales)
     codes = np.minimum(values * _inverse(scales) + np.float32(8.5), np.float32(15))
     return np.concatenate([stored, paired(codes.astype(np.uint8))], axis=1)
+
+
+def _mxfp4(values: np.ndarray) -> np.ndarray:
+    q = quantize(values, "mxfp4", None)
+    return np.concatenate([scales_as_stored(q.scales(), "e8m0"), paired(q.codes())], axis=1)
 
 
 def _q8_0(values: np.ndarray) -> np.ndarray:
@@ -218,5 +225,6 @@ QUANTIZED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Q4_0": _q4_0,
     "Q8_0": _q8_0,
     "Q4_K": _q4_k,
+    "MXFP4": _mxfp4,
 }
 """What rounds numbers to the blocks of a type."""

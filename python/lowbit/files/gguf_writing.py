@@ -27,6 +27,7 @@ from lowbit.files.gguf import (
 from lowbit.files.gguf_rounding import NUMBERS_AT_ONCE, QUANTIZED, paired, quantize_blocks
 from lowbit.files.untrusted import shorten
 from lowbit.quantization.matrix import QuantizedMatrix
+from lowbit.quantization.packing import scales_as_stored
 
 VERSION = 3
 MAX_TENSOR_NAME_BYTES = 63
@@ -61,13 +62,14 @@ def write_gguf(
         The file to create or replace.
     tensors
         By name (63 bytes at most): arrays of 1 to 4 dimensions, or `QuantizedMatrix`. A matrix of
-        "int4" is written as Q4_0 and one of "int8" as Q8_0, code by code.
+        "int4" is written as Q4_0, one of "int8" as Q8_0 and one of "mxfp4" as MXFP4, code by code.
     metadata
         By key: str, bool, int (uint32 where it fits, else int32, uint64 or int64), float (float32),
         NumPy numbers (their own type), lists of str, arrays of numbers. Readers of models want at
         least "general.architecture".
     types
-        By name of an array: "F32" (which is the default), "F16", "BF16", "Q4_0", "Q8_0" or "Q4_K".
+        By name of an array: "F32" (which is the default), "F16", "BF16", "Q4_0", "Q8_0", "Q4_K" or
+        "MXFP4".
 
     Raises
     ------
@@ -75,8 +77,8 @@ def write_gguf(
         For metadata that GGUF has no type for, or tensors that are no numbers.
     ValueError
         If rows are no whole blocks, a name or shape is not possible, values do not fit the type; or
-        if a `QuantizedMatrix` cannot be written without loss: it is nf4, its groups are not
-        multiples of 32 columns, or its scales are not exact in fp16.
+        if a `QuantizedMatrix` cannot be written without loss: it is nf4 or fp4, it has zero points,
+        its groups are not multiples of 32 columns, or its scales are not exact in fp16.
     OSError
         The file could not be written; an old one is untouched.
 
@@ -191,10 +193,11 @@ def _entry(name: str, value: Any, type_name: str | None) -> _Entry:
 
 def _lossless_type(shown: str, matrix: QuantizedMatrix, type_name: str | None) -> str:
     """The type with the numbers of `matrix`; all reasons why there may be none."""
-    stored = _STORED_AS.get(matrix.format)
+    stored = _STORED_AS.get(matrix.format) if matrix.symmetric else None
     if stored is None or type_name not in (None, stored):
+        kind = matrix.format if matrix.symmetric else f"asymmetric {matrix.format}"
         raise ValueError(
-            f"{shown}: {matrix.format} cannot be written as {type_name or 'any type of GGUF'} "
+            f"{shown}: {kind} cannot be written as {type_name or 'any type of GGUF'} "
             "without rounding; pass dequantize() with a type in `types` to round it again"
         )
     if matrix.shape[1] % 32 or matrix.group_size % 32:
@@ -203,11 +206,12 @@ def _lossless_type(shown: str, matrix: QuantizedMatrix, type_name: str | None) -
             f"{matrix.group_size}; pass dequantize() with a type in `types` to round it again"
         )
     scales = matrix.scales()
+    if stored == "MXFP4":
+        return stored
     if not np.array_equal(float32_to_fp16(scales).astype(np.float32), scales):
         raise ValueError(
-            f"{shown}: its scales are not exact in {stored}'s fp16; round them first, with "
-            "QuantizedMatrix.from_codes(q.format, q.codes(), q.scales().astype('float16'), "
-            "q.group_size), or pass dequantize() with a type in `types`"
+            f"{shown}: its scales are not exact in {stored}'s fp16; quantize with "
+            "scale_dtype='fp16', or pass dequantize() with a type in `types`"
         )
     return stored
 
@@ -237,8 +241,10 @@ def _blocks(entry: _Entry) -> Iterator[np.ndarray]:
 def _packed_blocks(matrix: QuantizedMatrix) -> np.ndarray:
     """Codes and scales of a matrix, which `_lossless_type` has checked, as blocks."""
     cols = matrix.shape[1]
-    scales = float32_to_fp16(np.repeat(matrix.scales(), matrix.group_size // 32, axis=1))
-    scales = scales[:, : cols // 32].reshape(-1, 1).astype("<f2")
+    scales = np.repeat(matrix.scales(), matrix.group_size // 32, axis=1)
+    scales = scales[:, : cols // 32].reshape(-1, 1)
     codes = matrix.codes().reshape(-1, 32)
+    if matrix.format == "mxfp4":
+        return np.concatenate([scales_as_stored(scales, "e8m0"), paired(codes)], axis=1)
     stored = paired(codes) if matrix.format == "int4" else codes.view(np.uint8)
-    return np.concatenate([scales.view(np.uint8), stored], axis=1)
+    return np.concatenate([float32_to_fp16(scales).astype("<f2").view(np.uint8), stored], axis=1)

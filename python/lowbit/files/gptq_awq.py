@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from lowbit.errors import FileFormatError
+from lowbit.files.unsigned_codes import UNSIGNED, from_unsigned
 from lowbit.quantization.matrix import QuantizedMatrix
 
 AWQ_PLACES = [0, 4, 1, 5, 2, 6, 3, 7]
 """Which code of an integer row n of eight has."""
-_SYMMETRIC = {4: "int4", 8: "int8"}
 
 
 def from_gptq(
@@ -55,9 +55,9 @@ def from_gptq(
     Returns
     -------
     QuantizedMatrix or numpy.ndarray
-        W [N, K]: "int4" or "int8" with the same codes and scales where every zero point is the
-        middle, 8 or 128, groups follow the columns and have a size that `QuantizedMatrix` takes;
-        float32 otherwise.
+        W [N, K]: "int4" or "int8" with the same codes, scales and zero points, where groups follow
+        the columns and have a size that `QuantizedMatrix` takes; symmetric where every zero point
+        is the middle, 8 or 128. float32 otherwise.
 
     Raises
     ------
@@ -106,7 +106,8 @@ def from_awq(
     Returns
     -------
     QuantizedMatrix or numpy.ndarray
-        W [N, K]: "int4" with the same codes and scales where every zero point is 8, else float32.
+        W [N, K]: "int4" with the same codes, scales and zero points, symmetric where all are 8;
+        float32 where groups have no size that `QuantizedMatrix` takes.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def from_awq(
     --------
     >>> qweight = np.array([[0x10]], np.int32)  # row 2 of W has 1, all others 0
     >>> zeros, scales = np.zeros((1, 1), np.int32), np.ones((1, 8), np.float16)
-    >>> from_awq(qweight, zeros, scales)[:, 0].tolist()
+    >>> from_awq(qweight, zeros, scales).dequantize()[:, 0].tolist()
     [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     packed = _integers(qweight, "qweight", source)
@@ -199,17 +200,11 @@ def _weight(
     size = int(np.count_nonzero(groups == 0))
     in_order = size > 0 and np.array_equal(groups, np.arange(cols) // size)
     possible = size == cols or (size >= 16 and size & (size - 1) == 0)
-    middle = np.uint8(1 << (bits - 1))
-    if bits in _SYMMETRIC and in_order and possible and (zeros == middle).all():
-        whole = scales.T[:, : -(-cols // size)]
-        group_size = None if size == cols else size
-        try:
-            if bits == 4:
-                return QuantizedMatrix.from_codes("int4", codes, whole, group_size)
-            if codes.min() > 0:
-                signed = (codes ^ middle).view(np.int8)
-                return QuantizedMatrix.from_codes("int8", signed, whole, group_size)
-        except ValueError as error:
-            raise FileFormatError(f"{source}: {error}") from error
+    if bits in UNSIGNED and in_order and possible:
+        groups_of_rows = slice(0, -(-cols // size))
+        widths, middles = scales.T[:, groups_of_rows], zeros.T[:, groups_of_rows]
+        return from_unsigned(
+            bits, codes, widths, middles.astype(np.int64), None if size == cols else size, source
+        )
     steps = codes.astype(np.float32) - zeros.T.astype(np.float32)[:, groups]
     return steps * scales.T[:, groups]

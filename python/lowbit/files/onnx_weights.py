@@ -27,6 +27,7 @@ from lowbit.files.flat_blocks import (
     scales_of_blocks,
     split_pairs,
 )
+from lowbit.files.unsigned_codes import UNSIGNED, from_unsigned
 from lowbit.quantization.matrix import QuantizedMatrix
 
 SMALLEST_BLOCK = 16
@@ -34,7 +35,6 @@ LARGEST_BLOCK = 256
 """MatMulNBits of blocks beyond this gave zeros in some releases of ONNX Runtime."""
 BNB4_TYPES = {0: "fp4", 1: "nf4"}
 """What the attribute quant_type of MatMulBnb4 means."""
-_SYMMETRIC = {4: "int4", 8: "int8"}
 
 
 def from_matmul_nbits(
@@ -61,8 +61,9 @@ def from_matmul_nbits(
     Returns
     -------
     QuantizedMatrix or numpy.ndarray
-        W [N, K]: "int4" or "int8" with the same codes and scales where every zero point is 8 of 4
-        bits or 128 of 8, and no code of 8 bits is 0 (which is -128); else float32.
+        W [N, K]: "int4" or "int8" with the same codes, scales and zero points; symmetric where
+        every zero point is 8 of 4 bits or 128 of 8, and no code of 8 bits is 0 (which is -128).
+        float32 of 2 bits, and where zero points are floats other than the middle.
 
     Raises
     ------
@@ -76,8 +77,9 @@ def from_matmul_nbits(
     >>> q.dequantize().tolist()
     [[14.0, 2.0, 14.0]]
     >>> zero = np.array([[15]], np.uint8)
-    >>> from_matmul_nbits(packed, np.ones((1, 1), np.float32), zero, cols=3, block_size=16)
-    array([[ 0., -6.,  0.]], dtype=float32)
+    >>> q = from_matmul_nbits(packed, np.ones((1, 1), np.float32), zero, cols=3, block_size=16)
+    >>> q.dequantize().tolist(), q.zero_points().tolist()
+    ([[0.0, -6.0, 0.0]], [[15]])
     """
     packed = np.asarray(packed)
     if bits not in (2, 4, 8) or not _is_block(block_size) or not 0 <= cols < 1 << 40:
@@ -97,14 +99,10 @@ def from_matmul_nbits(
     widths = _scales(scales, (rows, blocks), source)
     middle = 1 << (bits - 1)
     zeros = _zero_points(zero_points, bits, (rows, blocks), source)
-    if bits in _SYMMETRIC and (zeros is None or (zeros == middle).all()):
-        if bits == 4:
-            return _matrix("int4", codes, widths, block_size, source)
-        if codes.size == 0 or codes.min() > 0:
-            signed = (codes ^ 128).view(np.int8)
-            return _matrix("int8", signed, widths, block_size, source)
     zeros = np.full((rows, blocks), middle, np.float32) if zeros is None else zeros
     whole = zero_points is None or np.asarray(zero_points).dtype == np.uint8
+    if bits in UNSIGNED and (whole or (zeros == middle).all()):
+        return from_unsigned(bits, codes, widths, zeros.astype(np.int64), block_size, source)
     values = codes.astype(np.float32)
     if whole:
         values -= np.repeat(zeros, block_size, axis=1)[:, :cols]
@@ -121,13 +119,14 @@ def to_matmul_nbits(matrix: QuantizedMatrix) -> dict[str, Any]:
     -------
     dict
         "B" uint8 [N, blocks, bytes], "scales" float32 [N, blocks], "bits", "block_size", "N" and
-        "K". There are no zero points: the operator's defaults, 8 and 128, are what is meant. Codes
-        and scales are those of the matrix; blocks are 256 columns at most, and repeat scales.
+        "K"; "zero_points" uint8 [N, bytes] of an asymmetric matrix, without which the operator's
+        defaults, 8 and 128, are meant. Codes, scales and zero points are those of the matrix;
+        blocks are 256 columns at most, and repeat scales.
 
     Raises
     ------
     ValueError
-        For nf4, which `to_matmul_bnb4` takes.
+        For nf4 and fp4, which `to_matmul_bnb4` takes, and mxfp4.
 
     Examples
     --------
@@ -136,11 +135,11 @@ def to_matmul_nbits(matrix: QuantizedMatrix) -> dict[str, Any]:
     >>> node["B"].tolist(), node["block_size"], node["K"]
     ([[[159, 143, 136, 136, 136, 136, 136, 136]]], 16, 3)
     """
-    bits = {format: bits for bits, format in _SYMMETRIC.items()}.get(matrix.format)
+    bits = {format: bits for bits, format in UNSIGNED.items()}.get(matrix.format)
     if bits is None:
         raise ValueError(
-            f"to_matmul_nbits: {matrix.format} has other levels; use to_matmul_bnb4, or quantize "
-            "to int4 or int8"
+            f"to_matmul_nbits: {matrix.format} has other levels; use to_matmul_bnb4 for nf4 and "
+            "fp4, or quantize to int4 or int8"
         )
     rows, cols = matrix.shape
     group = matrix.group_size
@@ -151,10 +150,16 @@ def to_matmul_nbits(matrix: QuantizedMatrix) -> dict[str, Any]:
     codes = np.full((rows, blocks * block), middle, np.uint8)
     codes[:, :cols] = matrix.codes() if bits == 4 else matrix.codes().view(np.uint8) ^ 128
     packed = codes[:, ::2] | codes[:, 1::2] << 4 if bits == 4 else codes
-    scales = matrix.scales()[:, np.arange(blocks) * block // max(1, group)]
-    return {
+    groups = np.arange(blocks) * block // max(1, group)
+    inputs = {
         "B": packed.reshape(rows, blocks, block * bits // 8),
-        "scales": scales,
+        "scales": matrix.scales()[:, groups],
+    }
+    zeros = matrix.zero_points()
+    if zeros is not None:
+        inputs["zero_points"] = _packed_zero_points(zeros[:, groups], bits)
+    return {
+        **inputs,
         "bits": bits,
         "block_size": block,
         "N": rows,
@@ -186,7 +191,7 @@ def from_matmul_bnb4(
     Returns
     -------
     QuantizedMatrix or numpy.ndarray
-        W [N, K]: "nf4", or float32 for fp4 and where blocks span rows.
+        W [N, K]: "nf4" or "fp4", or float32 where blocks span rows.
 
     Raises
     ------
@@ -219,7 +224,7 @@ def from_matmul_bnb4(
 
 
 def to_matmul_bnb4(matrix: QuantizedMatrix) -> dict[str, Any]:
-    """A matrix of "nf4" as inputs and attributes of a MatMulBnb4.
+    """A matrix of "nf4" or "fp4" as inputs and attributes of a MatMulBnb4.
 
     Returns
     -------
@@ -238,13 +243,17 @@ def to_matmul_bnb4(matrix: QuantizedMatrix) -> dict[str, Any]:
     >>> node["B"].tolist(), node["absmax"].tolist(), node["quant_type"]
     ([15, 15, 15, 15, 15, 15, 15, 15], [2.0], 1)
     """
-    if matrix.format != "nf4":
-        raise ValueError(f"to_matmul_bnb4: {matrix.format} has other levels; use to_matmul_nbits")
+    kinds = {format: kind for kind, format in BNB4_TYPES.items()}
+    if matrix.format not in kinds:
+        raise ValueError(
+            f"to_matmul_bnb4: {matrix.format} has other levels than nf4 and fp4; use "
+            "to_matmul_nbits for int4 and int8"
+        )
     block = fitting_block(matrix, SMALLEST_BLOCK, "to_matmul_bnb4")
     return {
-        "B": join_pairs(matrix.codes()),
+        "B": join_pairs(matrix.format, matrix.codes()),
         "absmax": scales_of_blocks(matrix, block),
-        "quant_type": 1,
+        "quant_type": kinds[matrix.format],
         "block_size": block,
         "N": matrix.shape[0],
         "K": matrix.shape[1],
@@ -290,10 +299,10 @@ def _zero_points(values: Any, bits: int, shape: tuple[int, int], source: str) ->
     return _unpack(array.reshape(rows, nbytes), bits)[:, :blocks].astype(np.float32)
 
 
-def _matrix(
-    format: str, codes: np.ndarray, scales: np.ndarray, group_size: int, source: str
-) -> QuantizedMatrix:
-    try:
-        return QuantizedMatrix.from_codes(format, codes, scales, group_size)
-    except ValueError as error:
-        raise FileFormatError(f"{source}: {error}") from error
+def _packed_zero_points(zeros: np.ndarray, bits: int) -> np.ndarray:
+    """Zero points [rows, blocks] of a matrix as the operator has them."""
+    if bits == 8:
+        return zeros.view(np.uint8) ^ 128
+    padded = np.full((len(zeros), zeros.shape[1] + zeros.shape[1] % 2), 8, np.uint8)
+    padded[:, : zeros.shape[1]] = zeros
+    return padded[:, ::2] | padded[:, 1::2] << 4

@@ -1,19 +1,25 @@
 """Packed matrices inside safetensors files: the layout of lowbit's own checkpoints.
 
-The metadata of the file has `"lowbit": "1"`, the version of this layout, and for every packed
-matrix NAME
+The metadata of the file has `"lowbit"`, the version of this layout: "2" where a matrix has what
+version 1 did not know (a format, a type of scales, zero points, one scale for a tensor), else "1".
+For every packed matrix NAME there is
 
-    "lowbit.NAME"   JSON: format, rows, cols, group_size (0: a scale for each row), double_quant;
-                    scale_offset, if doubly quantized; and x_scale, if the inputs that the
-                    matrix is multiplied with are rounded to int8: "block" or "row", or an object
-                    with scale, zero_point, low and high, as x_scale of lowbit.linear
+    "lowbit.NAME"   JSON: format, rows, cols, group_size (0: a scale for each row, -1: one for all),
+                    double_quant and, doubly quantized, scale_offset; scale_dtype, where it is not
+                    fp32; symmetric, where it is false; and x_scale, if the inputs that the matrix
+                    is multiplied with are rounded to int8: "block" or "row", or an object with
+                    scale, zero_point, low and high, as x_scale of lowbit.linear
 
 Its bytes are tensors of their own, as csrc/formats/weight.hpp draws them, on every machine alike:
 
     NAME.lines          U8 [bytes]      codes: lines of 16 rows times 8 columns (4 bits) or 4 (8)
-    NAME.scales         F32 [values]    [block of 16 rows][group][16]
+    NAME.scales         F32 [values]    [block of 16 rows][group][16]; [group][16] if one is for all
+                        F16             fp16
+                        U16             bf16, its upper 16 bits
+                        U8              e8m0, powers of two: exponent + 127
     NAME.scale_codes    U8 [values]     instead of scales under double quantization, as are
     NAME.scale_scales   F32 [values]    one for every 256 scales in row-major order
+    NAME.zero_points    I8 [values]     in the order of scales, counted from the code of zero
 
 Tensors that are not named so are what they are in any safetensors file.
 """
@@ -30,12 +36,14 @@ from lowbit.files.safetensors import SafetensorsFile
 from lowbit.files.untrusted import parse_json, shorten
 from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix
+from lowbit.quantization.packing import scales_as_floats
 
-VERSION = "1"
+VERSION = "2"
+KNOWN_VERSIONS = ("1", "2")
 VERSION_KEY = "lowbit"
 KEY_PREFIX = "lowbit."
-ARRAYS = {False: ("lines", "scales"), True: ("lines", "scale_codes", "scale_scales")}
-"""By double_quant."""
+SCALE_TYPES = {"fp32": np.float32, "fp16": np.float16, "bf16": np.uint16, "e8m0": np.uint8}
+_FIRST_FORMATS = ("int8", "int4", "nf4")
 
 _FIELDS: dict[str, type] = {
     "format": str,
@@ -44,6 +52,7 @@ _FIELDS: dict[str, type] = {
     "group_size": int,
     "double_quant": bool,
 }
+_OPTIONAL = ("scale_offset", "scale_dtype", "symmetric")
 
 
 class PackedEntry(NamedTuple):
@@ -75,15 +84,27 @@ def packed_to_tensors(
     (['w.lines', 'w.scales'], ['format', 'lowbit', 'lowbit.w'])
     """
     tensors: dict[str, np.ndarray] = {}
-    metadata = {"format": "pt", VERSION_KEY: VERSION}
+    metadata = {"format": "pt", VERSION_KEY: KNOWN_VERSIONS[0]}
     for name, matrix in matrices.items():
         parts = matrix.parts()
-        arrays = ARRAYS[parts["double_quant"]]
-        tensors |= {f"{name}.{array}": parts.pop(array) for array in arrays}
+        fields = {key: parts.pop(key) for key in list(parts) if key in (*_FIELDS, *_OPTIONAL)}
+        if not matrix.symmetric:
+            fields["symmetric"] = False
+        tensors |= {f"{name}.{array}": parts[array] for array in _arrays(fields)}
+        newer = matrix.format not in _FIRST_FORMATS or matrix.per_tensor
+        if newer or {"scale_dtype", "symmetric"} & fields.keys():
+            metadata[VERSION_KEY] = VERSION
         if x_scales and name in x_scales:
-            parts["x_scale"] = scale_to_json(x_scales[name])
-        metadata[KEY_PREFIX + name] = json.dumps(parts, sort_keys=True)
+            fields["x_scale"] = scale_to_json(x_scales[name])
+        metadata[KEY_PREFIX + name] = json.dumps(fields, sort_keys=True)
     return tensors, metadata
+
+
+def _arrays(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The arrays that a matrix consists of."""
+    scales = ("scale_codes", "scale_scales") if fields["double_quant"] else ("scales",)
+    zeros = () if fields.get("symmetric", True) else ("zero_points",)
+    return ("lines", *scales, *zeros)
 
 
 def packed_entries(file: SafetensorsFile) -> dict[str, PackedEntry]:
@@ -97,10 +118,10 @@ def packed_entries(file: SafetensorsFile) -> dict[str, PackedEntry]:
     version = file.metadata.get(VERSION_KEY)
     if version is None:
         return {}
-    if version != VERSION:
+    if version not in KNOWN_VERSIONS:
         raise FileFormatError(
             f"{file.path}: layout {shorten(version)} of lowbit is not known; this version reads "
-            f"{VERSION}"
+            f"{' and '.join(KNOWN_VERSIONS)}"
         )
     entries = {}
     for key, text in file.metadata.items():
@@ -121,14 +142,19 @@ def read_packed(file: SafetensorsFile, entry: PackedEntry) -> QuantizedMatrix:
     arrays = {name.rpartition(".")[2]: file.read(name) for name in entry.tensors}
     try:
         for name, array in arrays.items():
-            wanted = np.float32 if name in ("scales", "scale_scales") else np.uint8
-            if array.dtype != wanted or array.ndim != 1:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}")
-            if wanted is np.float32 and not np.isfinite(array).all():
-                raise ValueError(f"{name} holds NaN or infinity")
+            _check_array(name, array, entry.fields.get("scale_dtype", "fp32"))
         return QuantizedMatrix.from_parts(entry.fields | arrays)
     except (ValueError, TypeError) as error:
         raise FileFormatError(f"{file.path}: packed {shorten(entry.name)}: {error}") from error
+
+
+def _check_array(name: str, array: np.ndarray, scale_dtype: str) -> None:
+    kinds = {"scales": scale_dtype, "scale_scales": "fp32"}
+    wanted = np.int8 if name == "zero_points" else SCALE_TYPES[kinds.get(name, "e8m0")]
+    if array.dtype != wanted or array.ndim != 1:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    if name in kinds and not np.isfinite(scales_as_floats(array, kinds[name])).all():
+        raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _entry(file: SafetensorsFile, name: str, text: str) -> PackedEntry:
@@ -142,11 +168,15 @@ def _entry(file: SafetensorsFile, name: str, text: str) -> PackedEntry:
     offset = fields.get("scale_offset")
     if fields["double_quant"] and not (isinstance(offset, float) and np.isfinite(offset)):
         raise FileFormatError(f"{where}: scale_offset must be a finite number")
-    names = tuple(f"{name}.{array}" for array in ARRAYS[fields["double_quant"]])
+    if fields.get("scale_dtype", "fp32") not in SCALE_TYPES:
+        raise FileFormatError(f"{where}: scale_dtype must be one of {', '.join(SCALE_TYPES)}")
+    if not isinstance(fields.get("symmetric", True), bool):
+        raise FileFormatError(f"{where}: symmetric must be true or false")
+    names = tuple(f"{name}.{array}" for array in _arrays(fields))
     for tensor in names:
         if tensor not in file.tensors:
             raise FileFormatError(f"{where}: tensor {shorten(tensor)} is missing")
-    known = {*_FIELDS, "scale_offset"}
+    known = {*_FIELDS, *_OPTIONAL}
     scale = fields.get("x_scale")
     return PackedEntry(
         name,

@@ -100,10 +100,10 @@ class Encoder:
         folder
             Folder of the model.
         format
-            Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4" or "nf4"; None: as
-            `Encoder.save` stored them, which is not rounded again, else "fp32". "auto": what
-            `choose_formats` chooses for the budget; or a format for each weight by its module's
-            name, as in `FormatPlan.formats`. Then those of tables are among them.
+            Of the linear layers: "fp32", "bf16", "fp16", "int8", "int4", "nf4", "fp4" or "mxfp4";
+            None: as `Encoder.save` stored them, which is not rounded again, else "fp32". "auto":
+            what `choose_formats` chooses for the budget; or a format for each weight by its
+            module's name, as in `FormatPlan.formats`. Then those of tables are among them.
         group_size, double_quant
             As in `lowbit.quantize`.
         embeddings

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.arrays import as_float32
+from lowbit.quantization.checks import code_range
 from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.moments import SecondMoments
 from lowbit.quantization.packing import pack_codes
@@ -118,12 +119,13 @@ class Nearest:
     """Rounding of values to the levels of a format, which its own decoder tells."""
 
     def __init__(self, format: str) -> None:
-        first, last = (-127, 127) if format == "int8" else (0, 15)
-        codes = np.arange(first, last + 1)[None]
-        q = QuantizedMatrix.from_codes(format, codes, np.ones((1, 1)), None)
-        self._levels = q.dequantize()[0].astype(np.float64)
+        first, last = code_range(format, symmetric=True)
+        codes = np.arange(first, last + 1)
+        q = QuantizedMatrix.from_codes(format, codes[None], np.ones((1, 1)), None)
+        # Ascending, and only the first code of zero where there are two.
+        self._levels, places = np.unique(q.dequantize()[0].astype(np.float64), return_index=True)
         self._middles = (self._levels[1:] + self._levels[:-1]) / 2
-        self._codes = codes[0].astype(np.int8).view(np.uint8)
+        self._codes = codes[places].astype(np.int8).view(np.uint8)
 
     def __call__(self, values: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes as bytes, and what they stand for, of values [N] with scales [N]."""

@@ -17,6 +17,12 @@ BLOCK_ROWS = 16
 BITS: dict[str, int] = {
     entry["name"]: entry["bits"] for entry in _core.formats() if entry["packed"]
 }
+ZERO_OF_ZERO: dict[str, int] = {
+    entry["name"]: entry["zero_code"] for entry in _core.formats() if entry["zero_points"]
+}
+"""Of formats that may have zero points: which one stands for none, and so is stored as 0."""
+LEAST_CODE = {"int8": -128, "int4": 0}
+"""The least of them, which groups without any range have."""
 
 
 @functools.cache
@@ -25,15 +31,18 @@ def zero_code(format: str) -> int:
 
     Examples
     --------
-    >>> [zero_code(format) for format in ("int8", "int4", "nf4")]
-    [0, 8, 7]
+    >>> [zero_code(format) for format in ("int8", "int4", "nf4", "fp4", "mxfp4")]
+    [0, 8, 7, 0, 0]
     """
     zero = _core.PackedMatrix.quantize(np.zeros((1, 1), np.float32), format, 0, False)
     return int(zero.parts()["lines"][0]) & ((1 << BITS[format]) - 1)
 
 
-def pack_codes(format: str, codes: np.ndarray) -> np.ndarray:
+def pack_codes(format: str, codes: np.ndarray, zeros: np.ndarray | None = None) -> np.ndarray:
     """Codes [rows, cols], one a byte, as the bytes of lines.
+
+    What is beyond the last column or row has the code of zero, or those in `zeros`, one for every
+    row of the last block, too.
 
     Examples
     --------
@@ -44,6 +53,8 @@ def pack_codes(format: str, codes: np.ndarray) -> np.ndarray:
     per_line = 32 // BITS[format]
     count, lines = -(-rows // BLOCK_ROWS), -(-cols // per_line)
     padded = np.full((count * BLOCK_ROWS, lines * per_line), zero_code(format), np.uint8)
+    if zeros is not None:
+        padded[:] = zeros.astype(np.uint8)[:, None]
     padded[:rows, :cols] = codes.view(np.uint8)
     blocks = padded.reshape(count, BLOCK_ROWS, lines, per_line).swapaxes(1, 2)
     if BITS[format] == 8:
@@ -69,8 +80,8 @@ def unpack_codes(format: str, lines: np.ndarray, rows: int, cols: int) -> np.nda
     return whole[:rows, :cols].copy().view(np.int8 if format == "int8" else np.uint8)
 
 
-def pack_scales(scales: np.ndarray) -> np.ndarray:
-    """Scales or their codes [rows, groups] as [block][group][16], zero beyond the last row.
+def pack_scales(scales: np.ndarray, beyond: int = 0) -> np.ndarray:
+    """Scales or their codes [rows, groups] as [block][group][16]; `beyond` follows the last row.
 
     Examples
     --------
@@ -78,7 +89,7 @@ def pack_scales(scales: np.ndarray) -> np.ndarray:
     [[1.0, 3.0, 0.0], [2.0, 4.0, 0.0]]
     """
     rows, groups = scales.shape
-    padded = np.zeros((-(-rows // BLOCK_ROWS) * BLOCK_ROWS, groups), scales.dtype)
+    padded = np.full((-(-rows // BLOCK_ROWS) * BLOCK_ROWS, groups), beyond, scales.dtype)
     padded[:rows] = scales
     return padded.reshape(padded.shape[0] // BLOCK_ROWS, BLOCK_ROWS, groups).swapaxes(1, 2).ravel()
 
@@ -94,3 +105,38 @@ def unpack_scales(packed: np.ndarray, rows: int, groups: int) -> np.ndarray:
     blocks = -(-rows // BLOCK_ROWS)
     rows_of_blocks = packed.reshape(blocks, groups, BLOCK_ROWS).swapaxes(1, 2)
     return rows_of_blocks.reshape(blocks * BLOCK_ROWS, groups)[:rows].copy()
+
+
+def scales_as_stored(scales: np.ndarray, scale_dtype: str) -> np.ndarray:
+    """Scales rounded to a type, as `QuantizedMatrix.parts` has them: bf16 as its upper 16 bits.
+
+    Powers of two have their exponent plus 127 as a byte, from 2**-127 to 2**127.
+
+    Examples
+    --------
+    >>> scales = np.array([0.25, 2.0], np.float32)
+    >>> [scales_as_stored(scales, dtype).tolist() for dtype in ("fp16", "bf16", "e8m0")]
+    [[0.25, 2.0], [16000, 16384], [125, 128]]
+    """
+    if scale_dtype == "bf16":
+        return _core.from_float32(scales, "bf16")
+    if scale_dtype == "e8m0":
+        _, exponents = np.frexp(np.maximum(scales, np.float32(2.0**-127)))
+        return (exponents + 126).astype(np.uint8)
+    return scales.astype({"fp32": np.float32, "fp16": np.float16}[scale_dtype])
+
+
+def scales_as_floats(stored: np.ndarray, scale_dtype: str) -> np.ndarray:
+    """The inverse of `scales_as_stored`: float32.
+
+    Examples
+    --------
+    >>> scales_as_floats(np.array([125, 0], np.uint8), "e8m0").tolist() == [0.25, 2.0**-127]
+    True
+    """
+    if scale_dtype == "bf16":
+        return _core.to_float32(stored, "bf16")
+    if scale_dtype == "e8m0":
+        with np.errstate(over="ignore"):  # 255 stands for NaN, and comes as infinity
+            return np.ldexp(np.float32(1), stored.astype(np.int32) - 127)
+    return stored.astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32
+from lowbit.quantization.checks import checked_zero_points, group_argument
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
 from lowbit.quantization.packing import BLOCK_ROWS
 
@@ -16,6 +17,8 @@ RATIOS = np.linspace(0.7, 1.1, 21)
 """Tried scales as parts of the one that stores the group's extreme exactly."""
 CHUNK = 1 << 16
 """Weights searched at a time: the search needs several times their memory."""
+POWERS = np.array([0.5, 1.0, 2.0])
+"""The same where scales are powers of two."""
 
 
 def search_scales(
@@ -56,6 +59,8 @@ def search_scales(
     ...  for q in (quantize(w, "int4"), chosen)]
     [0.095, 0.09]
     """
+    if group_size == "tensor":
+        raise ValueError('search_scales: group_size="tensor" has one scale, which quantize chooses')
     array = as_float32(w, "search_scales", "w", ndim=2)
     weights = _checked_importance(importance, array.shape[1])
     parts = [
@@ -84,10 +89,11 @@ def _search(
     plain = quantize(array, format, group_size)
     first, size = plain.scales(), plain.group_size
     signs = (1, -1) if format == "int4" else (1,)  # int4 has one code more on one side of zero
+    ratios = POWERS if plain.scale_dtype == "e8m0" else RATIOS
     return least_error_scales(
         array,
         first,
-        (np.float32(sign * ratio) * first for ratio in RATIOS for sign in signs),
+        (np.float32(sign * ratio) * first for ratio in ratios for sign in signs),
         lambda w, scales: _round_to(w, scales, format, size),
         weights,
     )
@@ -123,15 +129,51 @@ def least_error_scales(
 
 
 def quantize_to(
-    w: np.ndarray, scales: np.ndarray, format: str, group_size: int | None, double_quant: bool
+    w: Any,
+    scales: Any,
+    format: str,
+    group_size: int | None,
+    double_quant: bool = False,
+    scale_dtype: str | None = None,
+    zero_points: Any = None,
 ) -> QuantizedMatrix:
-    """Round w [N, K] to scales [N, groups] that were chosen before.
+    """Round w [N, K] to scales [N, groups], and zero points, that were chosen before.
 
-    With `double_quant` the scales are rounded to 8 bits first, so that the codes are the nearest
-    for the scales that are stored.
+    Scales are rounded to `scale_dtype`, or by `double_quant` to 8 bits, first, so that the codes
+    are the nearest for the scales that are stored.
+
+    Parameters
+    ----------
+    w
+        Weights [N, K], finite.
+    scales
+        Finite floats [N, groups].
+    format, group_size, double_quant, scale_dtype
+        As in `lowbit.quantize`.
+    zero_points
+        Codes [N, groups] that stand for zero, for "int8" (-128..127) and "int4" (0..15); None for a
+        symmetric matrix.
+
+    Raises
+    ------
+    ValueError
+        As `lowbit.quantize`; if a shape does not fit, or a scale or zero point is out of range.
+
+    Examples
+    --------
+    >>> q = quantize_to([[0.0, 1.0, 2.0, 3.1]], [[0.25]], "int4", None, zero_points=[[2]])
+    >>> q.codes().tolist(), q.dequantize().tolist()
+    ([[2, 6, 10, 14]], [[0.0, 1.0, 2.0, 3.0]])
     """
+    array = as_float32(w, "quantize_to", "w", ndim=2)
+    chosen = as_float32(scales, "quantize_to", "scales", ndim=2)
+    if zero_points is not None:
+        zero_points = checked_zero_points(zero_points, chosen.shape, format, "quantize_to")
+    size = group_argument(group_size, "quantize_to")
     return QuantizedMatrix(
-        _core.PackedMatrix.quantize_to(w, scales, format, group_size or 0, double_quant)
+        _core.PackedMatrix.quantize_to(
+            array, chosen, format, size, double_quant, scale_dtype or "", zero_points
+        )
     )
 
 

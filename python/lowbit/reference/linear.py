@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowbit.reference.quantization import NF4, Quantized
+from lowbit.reference.levels import INTEGER_UNITS, integer_levels
+from lowbit.reference.quantization import Quantized
 from lowbit.reference.random import dropout
 
 
@@ -187,7 +188,7 @@ def linear_int8(
     x
         Finite float32 [M, K].
     w
-        [N, K]; nf4 takes its levels in 8 bits.
+        [N, K]; formats of levels take these in 8 bits.
     x_scale
         "block": a scale for each row and 128 to 256 columns. "row": one for each row. Or one for
         all of x: scale, zero point, first and last code.
@@ -212,10 +213,12 @@ def linear_int8(
         codes, scale = round_affine(x, *x_scale)
         x_scales = np.full((len(x), 1), scale)
     integers, unit = w.codes.astype(np.int64), 1.0
-    if w.format == "int4":
+    if w.zero_points is not None:
+        integers = integers - np.repeat(w.zero_points, w.group_size, axis=1)[:, : x.shape[1]]
+    elif w.format == "int4":
         integers = integers - 8
-    if w.format == "nf4":
-        integers, unit = np.rint(NF4 * 127).astype(np.int64)[w.codes], 1 / 127
+    elif w.format in INTEGER_UNITS:
+        integers, unit = integer_levels(w.format)[w.codes], INTEGER_UNITS[w.format]
     y = np.zeros((len(x), len(integers)))
     for k in range(0, x.shape[1], piece):
         part = slice(k, k + piece)

@@ -1,31 +1,40 @@
 """What the stored numbers of the low-bit formats mean, and how a matrix is rounded to them.
 
 A matrix W [N, K] is cut along each row into groups of `group_size` columns (the last may be
-shorter; None means one group a row). A group stores one scale, and a small code for every weight:
+shorter; None means one group a row, "tensor" one for all rows). A group stores one scale, and a
+small code for every weight:
 
     format  codes        value                scale
     int8    -127..127    code * scale         absmax / 127
     int4    0..15        (code - 8) * scale   extreme / -8, signed
     nf4     0..15        NF4[code] * scale    absmax
+    fp4     0..15        FP4[code] * scale    absmax
+    mxfp4   0..15        MXFP4[code] * scale  2^(floor(log2(absmax)) - 2)
 
 `absmax` is the largest magnitude of the group and `extreme` the value that has it, the first one
 where several have. int8 leaves out -128, so that products of two codes never saturate 16 bits.
 int4's signed scale stores the extreme itself exactly, as code 0 (the rule of GGUF's Q4_0), and uses
 all 16 codes; on a Gaussian matrix in groups of 64 its error is 0.0949 of the deviation, while
-codes -7..7 with scale absmax / 7 give 0.1072. nf4 (Dettmers et al., "QLoRA", 2023) has the
-quantiles of a normal distribution as its levels.
+codes -7..7 with scale absmax / 7 give 0.1072. The levels of the other three are in `levels`.
+mxfp4's scale is a power of two with which absmax lies in 4 to 8; what is beyond 6 becomes 6.
 
-Codes of int8 and int4 are rounded to nearest, ties to even; a weight of nf4 takes the nearest
-level, on a tie the lower one. All groups of zeros have scale 0, and codes 0, 8 and 7.
+Codes of int8 and int4 are rounded to nearest, ties to even; a weight of the others takes the
+nearest level. All groups of zeros have scale 0 (mxfp4: 2^-127), and codes 0, 8, 7, 0 and 0.
+
+Asymmetric matrices of int8 and int4 also store a zero point for each group, the code of zero:
+
+    format  codes, zero points   value                          scale
+    int8    -128..127            (code - zero point) * scale    (high - low) / 255
+    int4    0..15                (code - zero point) * scale    (high - low) / 15
+
+with low = min(0, least value) and high = max(0, largest value) of the group.
+
+Scales may be stored in fewer bits (`scales`). They are rounded first, and then the codes are
+chosen that are nearest with the rounded scales; but with double quantization the codes are those
+of the scales before, as in the QLoRA paper's code.
 
 bitsandbytes cuts its blocks from the flat matrix, so there a block may span two rows. Where
-`group_size` divides K both ways of counting give the same blocks, and nf4 the same codes.
-
-Double quantization stores the scales, N * groups of them in row-major order, in 8 bits:
-
-    scale = DYNAMIC_MAP[code] * block_scale + offset
-
-with offset = mean of all scales and block_scale = absmax of (scale - offset) in blocks of 256.
+`group_size` divides K both ways of counting give the same blocks, and nf4 and fp4 the same codes.
 """
 
 from __future__ import annotations
@@ -34,53 +43,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NF4 = np.array(
-    [
-        -1.0,
-        -0.6961928009986877,
-        -0.5250730514526367,
-        -0.39491748809814453,
-        -0.28444138169288635,
-        -0.18477343022833334,
-        -0.09105003625154495,
-        0.0,
-        0.07958029955625534,
-        0.16093020141124725,
-        0.24611230194568634,
-        0.33791524171829224,
-        0.44070982933044434,
-        0.5626170039176941,
-        0.7229568362236023,
-        1.0,
-    ]
+from lowbit.reference.levels import LEVELS, NF4, nearest_codes, nearest_index
+from lowbit.reference.scales import (
+    SCALE_BLOCK,
+    TINY,
+    DoubleQuantized,
+    dynamic_map,
+    quantize_scales,
+    round_scales,
+    round_to_bf16,
 )
-SCALE_BLOCK = 256  # scales that share a block_scale
-_TINY = 1e-38  # keeps the inverse of a zero absmax finite
 
-
-@dataclass(frozen=True)
-class DoubleQuantized:
-    """Scales in 8 bits.
-
-    Attributes
-    ----------
-    codes
-        uint8 [N * groups], indices of `dynamic_map()`.
-    block_scales
-        Floats [ceil(N * groups / 256)].
-    offset
-        The mean of the scales.
-    """
-
-    codes: np.ndarray
-    block_scales: np.ndarray
-    offset: np.floating
-
-    def dequantize(self) -> np.ndarray:
-        """The scales [N * groups]."""
-        levels = dynamic_map().astype(self.block_scales.dtype)[self.codes]
-        blocks = np.arange(len(self.codes)) // SCALE_BLOCK
-        return levels * self.block_scales[blocks] + self.offset
+__all__ = [
+    "NF4",
+    "SCALE_BLOCK",
+    "DoubleQuantized",
+    "Quantized",
+    "dynamic_map",
+    "group_extremes",
+    "nearest_index",
+    "quantize",
+    "quantize_scales",
+    "round_to_bf16",
+]
 
 
 @dataclass(frozen=True)
@@ -90,7 +75,7 @@ class Quantized:
     Attributes
     ----------
     format
-        "int8", "int4" or "nf4".
+        "int8", "int4", "nf4", "fp4" or "mxfp4".
     codes
         [N, K], int8 for int8, else uint8. (The library packs them; the reference does not.)
     scales
@@ -99,6 +84,8 @@ class Quantized:
         Columns of a group.
     double
         The scales as double quantization stores them, or None.
+    zero_points
+        Integers [N, groups], or None where the matrix is symmetric.
     """
 
     format: str
@@ -106,19 +93,29 @@ class Quantized:
     scales: np.ndarray
     group_size: int
     double: DoubleQuantized | None = None
+    zero_points: np.ndarray | None = None
 
     def dequantize(self) -> np.ndarray:
         """The matrix [N, K] that the codes stand for, in the dtype of the scales."""
         dtype = self.scales.dtype
-        if self.format == "nf4":
-            values = NF4.astype(dtype)[self.codes]
-        else:
+        columns = self.codes.shape[1]
+        if self.format in LEVELS:
+            values = LEVELS[self.format].astype(dtype)[self.codes]
+        elif self.zero_points is None:
             values = self.codes.astype(dtype) - dtype.type(8 if self.format == "int4" else 0)
-        return values * _per_column(self.scales, self.group_size, self.codes.shape[1])
+        else:
+            zeros = _per_column(self.zero_points, self.group_size, columns)
+            values = self.codes.astype(dtype) - zeros.astype(dtype)
+        return values * _per_column(self.scales, self.group_size, columns)
 
 
 def quantize(
-    w: np.ndarray, format: str = "nf4", group_size: int | None = 64, double_quant: bool = False
+    w: np.ndarray,
+    format: str = "nf4",
+    group_size: int | str | None = 64,
+    double_quant: bool = False,
+    scale_dtype: str | None = None,
+    symmetric: bool = True,
 ) -> Quantized:
     """Round a matrix to a low-bit format.
 
@@ -127,11 +124,16 @@ def quantize(
     w
         Finite floats [N, K].
     format
-        "int8", "int4" or "nf4".
+        "int8", "int4", "nf4", "fp4" or "mxfp4".
     group_size
-        Columns that share a scale, at least 1; None for one scale a row.
+        Columns that share a scale, at least 1; None for one scale a row; "tensor" for one alone,
+        as if all rows were one.
     double_quant
         Round the scales to 8 bits as well. The codes are those of the unrounded scales.
+    scale_dtype
+        "fp32", "fp16", "bf16" or "e8m0"; None for "e8m0" with mxfp4, else no rounding.
+    symmetric
+        Whether there are no zero points.
 
     Returns
     -------
@@ -149,106 +151,91 @@ def quantize(
     [[[64, -127, 32, 0]], [[12, 0, 10, 8]], [[12, 0, 10, 7]]]
     >>> quantize(w, "int4", None).dequantize().tolist()
     [[0.5, -1.0, 0.25, 0.0]]
+    >>> q = quantize(w, "int4", None, symmetric=False)
+    >>> q.codes.tolist(), q.zero_points.tolist(), q.scales.tolist()
+    ([[15, 0, 12, 10]], [[10]], [[0.1]])
     """
-    size = min(group_size or w.shape[1], w.shape[1])
+    if format not in ("int8", "int4", *LEVELS):
+        raise ValueError(f'quantize: format="{format}" is not known')
+    dtype = scale_dtype or ("e8m0" if format == "mxfp4" else "fp32")
+    size = w.shape[1] if group_size in (None, "tensor") else min(int(group_size), w.shape[1])
+    basis = w
+    if group_size == "tensor":
+        basis, size = w.reshape(1, -1), w.size
+    choose = _symmetric_scales if symmetric else _asymmetric_scales
+    scales, inverse, zeros = choose(basis, format, size, dtype, group_size == "tensor")
+    if group_size == "tensor":
+        scales, inverse, zeros = (
+            np.repeat(part, len(w), axis=0) for part in (scales, inverse, zeros)
+        )
+        size = w.shape[1]
+    values = w * _per_column(inverse, size, w.shape[1])
+    if format in LEVELS:
+        codes = nearest_codes(format, values)
+    else:
+        least, most = _code_range(format, symmetric)
+        middle = _per_column(zeros, size, w.shape[1])
+        codes = np.rint(np.clip(values, least - middle, most - middle)) + middle
+        codes = codes.astype(np.int8 if format == "int8" else np.uint8)
+    points = None if symmetric else zeros.astype(np.int64)
+    if not double_quant or dtype == "e8m0":
+        return Quantized(format, codes, scales, size, None, points)
+    double = quantize_scales(scales)
+    return Quantized(format, codes, double.dequantize().reshape(scales.shape), size, double, points)
+
+
+def _code_range(format: str, symmetric: bool) -> tuple[int, int]:
+    if format == "int4":
+        return 0, 15
+    return (-127 if symmetric else -128), 127
+
+
+def _symmetric_scales(
+    w: np.ndarray, format: str, size: int, scale_dtype: str, inverse_of_stored: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scales [N, groups], what values are multiplied with to become codes, and the code of zero.
+
+    A scale that is stored as it was computed is not inverted: the inverse has its own division.
+    """
     one = w.dtype.type(1)
     extreme = group_extremes(w, size)
     absmax = np.abs(extreme)
+    zeros = np.full(extreme.shape, 8 if format == "int4" else 0)
     if format == "int8":
         scales, inverse = absmax * (one / 127), _divide(127, absmax)
-        codes = np.rint(np.clip(w * _per_column(inverse, size, w.shape[1]), -127, 127))
-        codes = codes.astype(np.int8)
     elif format == "int4":
         scales, inverse = extreme / -8, _divide(-8, extreme)
-        codes = np.rint(np.clip(w * _per_column(inverse, size, w.shape[1]), -8, 7)) + 8
-        codes = codes.astype(np.uint8)
-    elif format == "nf4":
-        scales, inverse = absmax, one / np.maximum(absmax, w.dtype.type(_TINY))
-        values = np.clip(w * _per_column(inverse, size, w.shape[1]), -1, 1)
-        codes = nearest_index(NF4.astype(w.dtype), values).astype(np.uint8)
+    elif format == "mxfp4":
+        _, exponent = np.frexp(absmax)  # mantissas of 1/2 to 1
+        scales = np.ldexp(one, np.where(absmax > 0, np.maximum(exponent - 3, -127), -127))
+        inverse = one / scales
     else:
-        raise ValueError(f'quantize: format="{format}" is not known; use "int8", "int4" or "nf4"')
-    if not double_quant:
-        return Quantized(format, codes, scales, size)
-    double = quantize_scales(scales)
-    return Quantized(format, codes, double.dequantize().reshape(scales.shape), size, double)
+        scales, inverse = absmax, one / np.maximum(absmax, w.dtype.type(TINY))
+    if scale_dtype in ("fp16", "bf16") or inverse_of_stored:
+        scales = round_scales(scales, scale_dtype)
+        least = w.dtype.type(TINY)
+        if format in ("nf4", "fp4"):
+            inverse = one / np.maximum(scales, least)
+        else:
+            inverse = _divide(1, scales)
+    return scales, inverse, zeros
 
 
-def quantize_scales(scales: np.ndarray) -> DoubleQuantized:
-    """Round scales to 8 bits around their mean.
-
-    Parameters
-    ----------
-    scales
-        Floats of any shape, taken in row-major order.
-
-    Examples
-    --------
-    >>> double = quantize_scales(np.array([1.0, 1.1, 1.3]))
-    >>> double.dequantize().round(3).tolist()
-    [1.001, 1.099, 1.3]
-    """
-    flat = scales.reshape(-1)
-    offset = flat.mean(dtype=np.float64).astype(flat.dtype)
-    centred = flat - offset
-    starts = np.arange(0, len(flat), SCALE_BLOCK)
-    block_scales = np.maximum.reduceat(np.abs(centred), starts)
-    inverse = flat.dtype.type(1) / np.maximum(block_scales, flat.dtype.type(_TINY))
-    normal = centred * inverse[np.arange(len(flat)) // SCALE_BLOCK]
-    codes = nearest_index(dynamic_map().astype(flat.dtype), normal).astype(np.uint8)
-    return DoubleQuantized(codes, block_scales, offset)
-
-
-def dynamic_map() -> np.ndarray:
-    """The 256 levels of bitsandbytes' signed 8-bit "dynamic" data type, ascending, in [-0.993, 1].
-
-    After Dettmers, "8-bit approximations for parallelism in deep learning" (2015): a code has a
-    sign, an exponent e counted in unary and a linear fraction in the bits that are left. For each
-    e in 0..6 the interval [0.1, 1] is cut into 2^e equal parts; their middles, times 10^(e - 6),
-    are levels with either sign. 0 and 1 complete them. Rounded as bitsandbytes does: the edges come
-    from the nearer end of the interval, and all else is float32.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [256].
-
-    Examples
-    --------
-    >>> levels = dynamic_map()
-    >>> len(levels), float(levels[0]), float(levels[-1]), float(levels[levels > 0][0])
-    (256, -0.992968738079071, 1.0, 5.500000384017767e-07)
-    """
-    levels = [0.0, 1.0]
-    low, high = np.float32(0.1), np.float32(1)
-    for exponent in range(7):
-        parts = 2**exponent
-        step = (high - low) / np.float32(parts)
-        i = np.arange(parts + 1)
-        from_low, from_high = low + np.float64(step) * i, high - np.float64(step) * (parts - i)
-        edges = np.where(i < (parts + 1) // 2, from_low, from_high).astype(np.float32)
-        middles = (edges[:-1] + edges[1:]) / 2 * np.float32(10.0 ** (exponent - 6))
-        levels += [*middles, *-middles]
-    return np.sort(np.array(levels, np.float32))
-
-
-def nearest_index(levels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Index of the level nearest to each value; half-way between two, the lower.
-
-    Parameters
-    ----------
-    levels
-        Floats [L], ascending.
-    values
-        Floats [...].
-
-    Examples
-    --------
-    >>> nearest_index(np.array([0.0, 1.0, 2.0]), np.array([0.4, 0.5, 0.6, 9.0])).tolist()
-    [0, 0, 1, 2]
-    """
-    middles = (levels[:-1] + levels[1:]) * levels.dtype.type(0.5)
-    return np.searchsorted(middles, values, side="left")
+def _asymmetric_scales(
+    w: np.ndarray, format: str, size: int, scale_dtype: str, inverse_of_stored: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same with zero points; the inverse is that of the stored scale in any case."""
+    starts = np.arange(0, w.shape[1], size)
+    low = np.minimum(np.minimum.reduceat(w, starts, axis=1), 0)
+    high = np.maximum(np.maximum.reduceat(w, starts, axis=1), 0)
+    least, most = _code_range(format, symmetric=False)
+    step = w.dtype.type(1) / w.dtype.type(most - least)
+    scales = round_scales(high * step - low * step, scale_dtype)
+    inverse = np.where(scales > TINY, _divide(1, scales), w.dtype.type(0))
+    # Counted from the middle, as it is stored: where ties fall depends on it.
+    middle = 8 if format == "int4" else 0
+    zeros = np.rint(np.minimum((least - middle) - low * inverse, most - middle))
+    return scales, inverse, zeros + middle
 
 
 def group_extremes(w: np.ndarray, group_size: int) -> np.ndarray:
@@ -265,25 +252,6 @@ def group_extremes(w: np.ndarray, group_size: int) -> np.ndarray:
         place = np.abs(group).argmax(axis=1)
         columns.append(group[np.arange(len(w)), place])
     return np.stack(columns, axis=1)
-
-
-def round_to_bf16(x: np.ndarray) -> np.ndarray:
-    """x rounded to bfloat16: 8 significant bits, nearest, ties to even; NaN stays NaN.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, values that bfloat16 can hold; its bits are their upper 16.
-
-    Examples
-    --------
-    >>> round_to_bf16(np.array([1 + 2**-8, 1 + 3 * 2**-8, 3.14159])).tolist()
-    [1.0, 1.015625, 3.140625]
-    """
-    x = np.asarray(x, np.float32)
-    words = x.view(np.uint32).astype(np.uint64)
-    rounded = (words + 0x7FFF + ((words >> 16) & 1)) & 0xFFFF0000
-    return np.where(np.isnan(x), x, rounded.astype(np.uint32).view(np.float32))
 
 
 def _divide(numerator: float, values: np.ndarray) -> np.ndarray:
