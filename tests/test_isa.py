@@ -193,6 +193,23 @@ def embedded(rng: np.random.Generator) -> Iterator[Arrays]:
             ]
 
 
+@case("rotary")
+def turned(rng: np.random.Generator) -> Iterator[Arrays]:
+    shapes = [(1, 1, 1, 2, 1), (2, 5, 3, 7, 3), (1, 40, 4, 128, 64), (3, 33, 2, 100, 48)]
+    for batches, tokens, heads, head_dim, pairs in shapes:
+        angles = normal(rng, batches * tokens, pairs)
+        cos, sin = np.cos(angles), np.sin(angles)
+        x = 100 * normal(rng, batches, tokens, heads, head_dim)
+        x.reshape(-1)[:: 11 * head_dim] = np.inf
+        kinds = {"fp32": x, "fp16": x.astype(np.float16), "bf16": _core.from_float32(x, "bf16")}
+        for name, values in kinds.items():
+            for bits in range(8):
+                options = (bool(bits & 1), bool(bits & 2), bool(bits & 4))
+                y, z = values.copy(), np.ascontiguousarray(values.swapaxes(1, 2))
+                _core.rotate([y, z.swapaxes(1, 2)], name, cos, sin, *options)
+                yield [y, z]
+
+
 @case("pool")
 def pooled(rng: np.random.Generator) -> Iterator[Arrays]:
     for cols in (1, 17, 64):

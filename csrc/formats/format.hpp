@@ -1,6 +1,6 @@
 // The one switch over formats. What a format must define:
 //
-//   dense   Element; load16(const Element*) -> F32; 16-bit ones also store16(Element*, F32)
+//   dense   Element; load16(const Element*) -> F32; store16(Element*, F32)
 //   packed  kColumnsPerLine; scale(extreme), inverse(extreme), inverse_of(scale) -> F32;
 //           encode(x, inverse) -> I32 code, or what recode makes codes of; place<column>(code) ->
 //           I32 bits of the line; recode(line) -> I32 line of codes;

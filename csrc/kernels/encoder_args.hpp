@@ -152,6 +152,25 @@ struct EmbedArgs {
   int64_t row_begin, row_end;
 };
 
+// Pairs of columns of every head turned by the angles of its token (Su et al., 2021), in place:
+// (a, b) becomes (a cos - b sin, b cos + a sin), and with `back` the sines have the other sign.
+struct RotaryArgs {
+  Format format;  // of the elements: a dense one
+  void* data;     // (token, head, column) is at token token_stride + head head_stride + column
+  int64_t heads, token_stride, head_stride;
+  MatrixView<const float> cos, sin;  // [tokens, pairs]; a stride of 0: one row for all tokens
+  bool interleaved;                  // pair i is columns 2 i and 2 i + 1, otherwise i and pairs + i
+  bool back;
+  bool rounded;  // products are rounded to the format before they are added
+  int64_t token_begin, token_end;
+  float* scratch;  // rotary_scratch(pairs) floats
+};
+
+// Tokens whose heads are turned together where a head's tokens lie closer than a token's heads.
+constexpr int64_t kRotaryTokens = 32;
+
+inline int64_t rotary_scratch(int64_t pairs) { return kRotaryTokens * 4 * round_up(pairs, 32); }
+
 // Rows of a table to int8 with one scale a row: scale = absmax / 127.
 struct QuantizeRowsArgs {
   MatrixView<const float> source;

@@ -75,6 +75,9 @@ inline F32 copysign(F32 magnitude, F32 sign) {
   return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.lo), _mm256_and_ps(bit, sign.lo)),
           _mm256_or_ps(_mm256_andnot_ps(bit, magnitude.hi), _mm256_and_ps(bit, sign.hi))};
 }
+inline F32 swap_pairs(F32 a) {
+  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
           _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
@@ -126,17 +129,20 @@ inline F32 load_bf16(const uint16_t* p) {
                  _mm256_cvtepu16_epi32(_mm_loadu_si128(words + 1))};
   return from_bits(shift_left<16>(wide));
 }
-inline void store_bf16(uint16_t* p, F32 v) {
+inline I32 to_bf16(F32 v) {
   const I32 word = bits(v);
   const I32 odd = shift_right<16>(word) & set1i(1);
   const I32 rounded = shift_right<16>(word + set1i(0x7fff) + odd);
   const I32 quiet = shift_right<16>(word) | set1i(0x40);
   const __m256i nan_lo = _mm256_castps_si256(_mm256_cmp_ps(v.lo, v.lo, _CMP_UNORD_Q));
   const __m256i nan_hi = _mm256_castps_si256(_mm256_cmp_ps(v.hi, v.hi, _CMP_UNORD_Q));
-  const __m256i lo = _mm256_blendv_epi8(rounded.lo, quiet.lo, nan_lo);
-  const __m256i hi = _mm256_blendv_epi8(rounded.hi, quiet.hi, nan_hi);
+  return {_mm256_blendv_epi8(rounded.lo, quiet.lo, nan_lo),
+          _mm256_blendv_epi8(rounded.hi, quiet.hi, nan_hi)};
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  const I32 words = to_bf16(v);
   // packus works inside 128-bit halves; the permute puts the four quarters back in order.
-  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words.lo, words.hi), 0xd8);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
 }
 inline F32 load_fp16(const uint16_t* p) {

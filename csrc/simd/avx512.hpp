@@ -54,6 +54,7 @@ inline F32 copysign(F32 magnitude, F32 sign) {
   const __m512 bit = _mm512_set1_ps(-0.0f);
   return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};
 }
+inline F32 swap_pairs(F32 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }
@@ -88,14 +89,16 @@ inline F32 load_bf16(const uint16_t* p) {
   return from_bits(shift_left<16>(I32{_mm512_cvtepu16_epi32(words)}));
 }
 // Not vcvtneps2bf16: it turns denormals into zero, which no other instruction set does.
-inline void store_bf16(uint16_t* p, F32 v) {
+inline I32 to_bf16(F32 v) {
   const I32 word = bits(v);
   const I32 odd = shift_right<16>(word) & set1i(1);
   const I32 rounded = shift_right<16>(word + set1i(0x7fff) + odd);
   const I32 quiet = shift_right<16>(word) | set1i(0x40);
   const __mmask16 nan = _mm512_cmp_ps_mask(v.v, v.v, _CMP_UNORD_Q);
-  const __m512i chosen = _mm512_mask_blend_epi32(nan, rounded.v, quiet.v);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(chosen));
+  return {_mm512_mask_blend_epi32(nan, rounded.v, quiet.v)};
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(to_bf16(v).v));
 }
 inline F32 load_fp16(const uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};

@@ -82,6 +82,9 @@ inline F32 copysign(F32 magnitude, F32 sign) {
   const uint32x4_t bit = vdupq_n_u32(0x80000000u);
   return detail::each<F32>([&](int i) { return vbslq_f32(bit, sign.q[i], magnitude.q[i]); });
 }
+inline F32 swap_pairs(F32 a) {
+  return detail::each<F32>([&](int i) { return vrev64q_f32(a.q[i]); });
+}
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return detail::each<F32>(
       [&](int i) { return vbslq_f32(vcltq_f32(a.q[i], b.q[i]), x.q[i], y.q[i]); });
@@ -154,16 +157,19 @@ inline F32 load_bf16(const uint16_t* p) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p + 4 * i)), 16));
   });
 }
-inline void store_bf16(uint16_t* p, F32 v) {
+inline I32 to_bf16(F32 v) {
   const I32 word = bits(v);
   const I32 odd = shift_right<16>(word) & set1i(1);
   const I32 rounded = shift_right<16>(word + set1i(0x7fff) + odd);
   const I32 quiet = shift_right<16>(word) | set1i(0x40);
-  for (int i = 0; i < 4; ++i) {
-    const uint32x4_t number = vceqq_f32(v.q[i], v.q[i]);
-    const int32x4_t chosen = vbslq_s32(number, rounded.q[i], quiet.q[i]);
-    vst1_u16(p + 4 * i, vmovn_u32(detail::unsigned_bits(chosen)));
-  }
+  return detail::each<I32>([&](int i) {
+    return vbslq_s32(vceqq_f32(v.q[i], v.q[i]), rounded.q[i], quiet.q[i]);
+  });
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  const I32 words = to_bf16(v);
+  for (int i = 0; i < 4; ++i)
+    vst1_u16(p + 4 * i, vmovn_u32(detail::unsigned_bits(words.q[i])));
 }
 inline F32 load_fp16(const uint16_t* p) {
   return detail::each<F32>(

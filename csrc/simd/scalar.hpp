@@ -66,6 +66,9 @@ inline F32 abs(F32 a) {
 inline F32 copysign(F32 magnitude, F32 sign) {
   return detail::each<F32>([&](int i) { return std::copysign(magnitude.lane[i], sign.lane[i]); });
 }
+inline F32 swap_pairs(F32 a) {
+  return detail::each<F32>([&](int i) { return a.lane[i ^ 1]; });
+}
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return detail::each<F32>([&](int i) { return a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i]; });
 }
@@ -136,14 +139,18 @@ inline F32 load_bf16(const uint16_t* p) {
   return from_bits(detail::each<I32>(
       [=](int i) { return static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16); }));
 }
-inline void store_bf16(uint16_t* p, F32 v) {
-  for (int i = 0; i < 16; ++i) {
+inline I32 to_bf16(F32 v) {
+  return detail::each<I32>([&](int i) {
     uint32_t word;
     std::memcpy(&word, &v.lane[i], sizeof word);
     const bool nan = (word & 0x7fffffffu) > 0x7f800000u;
-    p[i] = static_cast<uint16_t>(nan ? (word >> 16) | 0x40u
-                                     : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
-  }
+    return static_cast<int32_t>(nan ? (word >> 16) | 0x40u
+                                    : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+  });
+}
+inline void store_bf16(uint16_t* p, F32 v) {
+  const I32 words = to_bf16(v);
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<uint16_t>(words.lane[i]);
 }
 namespace detail {
 inline float half_to_float(uint32_t half) {

@@ -10,11 +10,13 @@
 //   a + b, a - b, a * b, a / b, min, max, sqrt, abs, fma(a, b, c) = a * b + c
 //   select_less(a, b, x, y)       a < b ? x : y, lane by lane
 //   copysign(magnitude, sign)
+//   swap_pairs(v)                 lanes 0 and 1 exchanged, 2 and 3, and so on
 //   to_int(v)                     nearest, ties to even;  to_float(i)
 //   bits(v) from_bits(i)          reinterpret
 //   set1i(v) load_i32(p) store_i32(p, i)  i + j, i - j, i & j, i | j
 //   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i)
 //   load_bf16(p) store_bf16(p, v)  16 bfloat16, rounded to nearest even
+//   to_bf16(v)                    the same 16 words in the lower halves of an I32, zeros above
 //   load_fp16(p) store_fp16(p, v)  16 halves, rounded to nearest even; NaN stays NaN, made quiet
 //   load_i8(p)                    16 signed bytes to int32
 //   store_i16(p, i)               16 int32 to int16, saturated

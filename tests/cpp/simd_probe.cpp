@@ -54,6 +54,7 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(max(a, b));
   w.add(abs(a));
   w.add(copysign(a, b));
+  w.add(swap_pairs(a));
   w.add(select_less(a, b, b, a));
   w.add(to_int(a));
   const I32 i = bits(a), j = bits(b);
@@ -67,6 +68,7 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(shift_right_signed<0>(i)), w.add(shift_right_signed<24>(i));
   w.add(lookup16(load_table(table), i));
   uint16_t half[16];
+  w.add(to_bf16(a));
   store_bf16(half, a);
   w.add(load_bf16(half));
   store_fp16(half, a);

@@ -237,6 +237,13 @@ LOWBIT_EMULATED __m512 mm512_i32gather_ps(__m512i index, const float* table, int
   out.half[1] = _mm256_i32gather_ps(table, in.half[1], 4);
   return out.whole;
 }
+LOWBIT_EMULATED __m512 mm512_permute_ps(__m512 a, int order) {
+  const Floats in{a};
+  Floats out;
+  for (int i = 0; i < 16; ++i)
+    out.lane[i] = in.lane[(i & ~3) | ((order >> (2 * (i & 3))) & 3)];
+  return out.whole;
+}
 LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
   return __builtin_shuffle(table, (Int32x16)index);
 }
@@ -333,6 +340,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_or_ps LOWBIT_CALL(mm512_or_ps)
 #undef _mm512_or_si512
 #define _mm512_or_si512 LOWBIT_CALL(mm512_or_si512)
+#undef _mm512_permute_ps
+#define _mm512_permute_ps LOWBIT_CALL(mm512_permute_ps)
 #undef _mm512_permutexvar_ps
 #define _mm512_permutexvar_ps LOWBIT_CALL(mm512_permutexvar_ps)
 #undef _mm512_set1_epi32
