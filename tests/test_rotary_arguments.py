@@ -97,6 +97,13 @@ def test_keys_with_other_tokens_are_refused_before_anything_is_turned():
     assert (q == 1).all()
 
 
+def test_queries_and_keys_of_two_types_are_refused():
+    with pytest.raises(TypeError, match="q is float32, k is float16; pass the same type"):
+        positions.Rotary(8).rotate_(FLOATS.copy(), FLOATS.astype(np.float16))
+    with pytest.raises(TypeError, match="q is >f4"):
+        positions.Rotary(8).rotate_(FLOATS.astype(">f4"))
+
+
 def test_no_tokens_are_no_error():
     for shape in ((0, 2, 8), (2, 0, 8), (0, 16), (0, 5, 2, 8), (2, 0, 2, 8)):
         positions.Rotary(8).rotate_(np.zeros(shape, np.float32))

@@ -1,6 +1,7 @@
 // Every operation on every instruction set that runs here, against scalar: all bits equal. Needs no
 // Python, so it runs under an emulator of another processor too (tools/test_neon.sh). Prints one
 // digest per operation: those of two kinds of processor can be compared.
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -21,6 +22,7 @@
 #include "ops/optimizer.hpp"
 #include "ops/packed_matrix.hpp"
 #include "ops/pooling.hpp"
+#include "ops/positions.hpp"
 #include "simd_probe.hpp"
 
 namespace lowbit {
@@ -215,6 +217,25 @@ void run_embed(Results& results) {
   }
 }
 
+void run_rotary(Results& results) {
+  for (const auto& [tokens, heads, pairs] : {std::array{1, 1, 1}, {5, 3, 20}, {40, 2, 64}}) {
+    const int64_t dim = 2 * pairs + 1, cols = heads * dim;
+    Matrix x = Matrix::random(1, tokens, cols);
+    Matrix cos = Matrix::random(2, tokens, pairs), sin = Matrix::random(3, tokens, pairs);
+    std::vector<uint16_t> words(x.data.size());
+    Bytes& bytes = results["rotary"];
+    for (int bits = 0; bits < 8; ++bits) {
+      const ops::Rotation rotation{cos.view(), sin.view(), (bits & 1) != 0, (bits & 2) != 0,
+                                   (bits & 4) != 0};
+      ops::from_float32("bf16", x.flat(), {words.data(), std::ssize(words)});
+      ops::rotate("bf16", {{words.data(), 1, tokens, heads, dim, 0, cols, dim}}, rotation);
+      ops::rotate("fp32", {{x.data.data(), 1, tokens, heads, dim, 0, cols, dim}}, rotation);
+      keep(bytes, words.data(), std::ssize(words));
+      x.keep_in(bytes);
+    }
+  }
+}
+
 void run_attention(Results& results) {
   const int64_t indptr[] = {0, 1, 1, 18, 67, 600}, rows = 600;  // the last is two blocks of keys
   for (const auto& [heads, dim] : {std::pair{1, 7}, {3, 32}, {2, 40}}) {
@@ -241,6 +262,7 @@ Results run_all(const std::string& isa) {
   run_linear(results);
   run_rows(results);
   run_embed(results);
+  run_rotary(results);
   run_attention(results);
   return results;
 }

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 # What the kernel calls the elements. Bits of bfloat16 may come as uint16, where there is no dtype.
-_FORMATS = {"float32": "fp32", "bfloat16": "bf16", "uint16": "bf16", "float16": "fp16"}
+_WORDS = np.dtype(np.uint16)
+_FORMATS = ((np.dtype(np.float32), "fp32"), (_WORDS, "bf16"), (np.dtype(np.float16), "fp16"))
 LAYOUTS = ("half", "interleaved")
 
 
@@ -22,25 +23,37 @@ def heads_of(x: Any, head_dim: int, function: str, argument: str) -> tuple[np.nd
         If its shape is none of [tokens, heads * head_dim], [tokens, heads, head_dim] and
         [batches, tokens, heads, head_dim].
     """
-    if not isinstance(x, np.ndarray) or x.dtype.name not in _FORMATS:
+    format = _format(x)
+    if format is None:
         kind = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
         raise TypeError(
             f"{function}: {argument} is {kind}; pass a NumPy array of float32, float16 or "
             f"bfloat16 (its bits as uint16 will do), which is changed in place"
         )
-    # No copy: the last axis is cut into heads, and axes of one are put before the first.
-    fits = x.ndim in (2, 3, 4) and (
-        x.shape[-1] == head_dim if x.ndim > 2 else x.shape[-1] % head_dim == 0
-    )
-    if not fits:
+    view = x if format == "fp32" or x.dtype is _WORDS else x.view(_WORDS)
+    # No copy: the last axis is cut into heads, and an axis of one is put before the first.
+    if view.ndim == 2 and view.shape[1] % head_dim == 0:
+        view = view.reshape(len(view), view.shape[1] // head_dim, head_dim)
+    if view.ndim == 3:
+        view = view[None]
+    if view.ndim != 4 or view.shape[3] != head_dim:
         raise ValueError(
             f"{function}: {argument} has shape {x.shape}; expected [tokens, heads * {head_dim}], "
             f"[tokens, heads, {head_dim}] or [batches, tokens, heads, {head_dim}]"
         )
-    view = x.view(np.uint16) if x.dtype.itemsize == 2 else x
-    if view.ndim == 2:
-        view = view.reshape(len(view), view.shape[1] // head_dim, head_dim)
-    return (view[None] if view.ndim == 3 else view), _FORMATS[x.dtype.name]
+    return view, format
+
+
+def _format(x: Any) -> str | None:
+    """The arrays of one token are asked about for longer than it takes to turn them: no names."""
+    if not isinstance(x, np.ndarray):
+        return None
+    kind = x.dtype
+    for known, format in _FORMATS:
+        if kind is known:
+            return format
+    names = {"float32": "fp32", "float16": "fp16", "uint16": "bf16", "bfloat16": "bf16"}
+    return names.get(kind.name) if kind.isnative else None
 
 
 def reorder(

@@ -241,7 +241,7 @@ class Rotary:
         ValueError
             If shapes do not fit, or an array is read-only or overlaps itself.
         """
-        self._turn("rotate_", (q, k), positions, back=False)
+        self._turn("Rotary.rotate_", (q, k), positions, back=False)
 
     def unrotate_(self, q: np.ndarray, k: np.ndarray | None = None, positions: Any = None) -> None:
         """Undo `rotate_`, but for rounding."""
@@ -249,7 +249,7 @@ class Rotary:
         if self.attention_factor != 1:
             scale = np.float32(self.attention_factor**-2)
             table = RotaryTable(table.cos * scale, table.sin * scale, table.shape)
-        self._turn("unrotate_", (q, k), table, back=True)
+        self._turn("Rotary.unrotate_", (q, k), table, back=True)
 
     def backward_(
         self, dq: np.ndarray, dk: np.ndarray | None = None, positions: Any = None
@@ -263,7 +263,7 @@ class Rotary:
         >>> dq.round(4).tolist()
         [[0.5403000116348267, -0.8414999842643738]]
         """
-        self._turn("backward_", (dq, dk), positions, back=True)
+        self._turn("Rotary.backward_", (dq, dk), positions, back=True)
 
     def shift_(self, k: np.ndarray, delta: Any) -> None:
         """Move keys that are turned already, as those of a cache, by `delta` positions.
@@ -290,7 +290,7 @@ class Rotary:
         if self._axes is not None:
             moves = np.stack([moves] * len(self.sections))
         unit = self._unit()
-        unit._turn("shift_", (k,), unit.table(moves), back=False)
+        unit._turn("Rotary.shift_", (k,), unit.table(moves), back=False)
 
     def _unit(self) -> Rotary:
         """The same without the attention factor, and without a limit of positions."""
@@ -317,18 +317,20 @@ class Rotary:
         return self.table(positions)
 
     def _turn(self, name: str, arrays: tuple, positions: Any, back: bool) -> None:
-        name = f"{type(self).__name__}.{name}"
-        named = zip(("q", "k"), arrays, strict=False)
-        taken = [heads_of(x, self.head_dim, name, what) for what, x in named if x is not None]
-        table = self._table_for(arrays[0], positions)
-        batches, tokens = taken[0][0].shape[:2]
+        q, k = arrays if len(arrays) == 2 else (*arrays, None)
+        view, format = heads_of(q, self.head_dim, name, "q")
+        views = [view]
+        if k is not None:
+            other, kind = heads_of(k, self.head_dim, name, "k")
+            if kind != format:
+                raise TypeError(f"{name}: q is {q.dtype}, k is {k.dtype}; pass the same type")
+            views.append(other)
+        table = self._table_for(q, positions)
+        batches, tokens = view.shape[:2]
         if table.shape not in ((tokens,), (batches, tokens)):
             raise ValueError(
                 f"{name}: positions have shape {table.shape} for {batches} x {tokens} tokens; "
                 f"expected ({tokens},) or ({batches}, {tokens})"
             )
-        for format in {kind for _, kind in taken}:
-            cos, sin = table.rounded(format) if self.compat else (table.cos, table.sin)
-            views = [view for view, kind in taken if kind == format]
-            interleaved = self.layout == "interleaved"
-            _core.rotate(views, format, cos, sin, interleaved, back, self.compat)
+        cos, sin = table.rounded(format) if self.compat else (table.cos, table.sin)
+        _core.rotate(views, format, cos, sin, self.layout == "interleaved", back, self.compat)

@@ -82,7 +82,7 @@ class XPos(Rotary):
         table = self.table(positions)
         for x, sign in zip((q, k), signs, strict=True):
             if x is not None:
-                self._turn("rotate_", (x,), self._scaled(table, positions, sign), back)
+                self._turn("XPos.rotate_", (x,), self._scaled(table, positions, sign), back)
 
     def rotate_(self, q: np.ndarray, k: np.ndarray | None = None, positions: Any = None) -> None:
         """Turn and scale queries, and keys with them, in place; see `Rotary.rotate_`."""
@@ -105,7 +105,7 @@ class XPos(Rotary):
             moves = np.full(heads_of(k, self.head_dim, "XPos.shift_", "k")[0].shape[1], moves)
         unit = self._unit()
         table = self._scaled(unit.table(moves), moves + self.center, -1)
-        unit._turn("shift_", (k,), table, back=False)
+        unit._turn("XPos.shift_", (k,), table, back=False)
 
 
 class NoPE:
