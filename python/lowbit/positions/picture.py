@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lowbit.files.atomic import replace_file
 from lowbit.positions.additive import Additive
-from lowbit.positions.biases import Bias
+from lowbit.positions.biases import FIRE, Bias
 from lowbit.positions.rotary import Rotary
 from lowbit.positions.xpos import NoPE, XPos
 
@@ -21,7 +22,7 @@ def heat_map(scheme: Any, tokens: int = 64, head: int = 0) -> tuple[np.ndarray, 
 
     Vectors that are added: positions by columns. Positions that turn: the score of a query and a
     key of ones, by where they stand, so 1 at distance 0. Biases: those of one head, by query and
-    key.
+    key. Keys behind the query are left white where a scheme is not for them.
 
     Raises
     ------
@@ -39,7 +40,8 @@ def heat_map(scheme: Any, tokens: int = 64, head: int = 0) -> tuple[np.ndarray, 
     if isinstance(scheme, Additive):
         return scheme.rows(places), "position", "column"
     if isinstance(scheme, Bias):
-        return scheme(places)[head], "query", "key"
+        numbers = scheme(places)[head]
+        return (np.tril(numbers) if isinstance(scheme, FIRE) else numbers), "query", "key"
     if isinstance(scheme, NoPE):
         return np.ones((tokens, tokens), np.float32), "query", "key"
     if not isinstance(scheme, Rotary):
@@ -53,25 +55,21 @@ def heat_map(scheme: Any, tokens: int = 64, head: int = 0) -> tuple[np.ndarray, 
     return np.tril(scores) if isinstance(scheme, XPos) else scores, "query", "key"
 
 
-def show(
-    scheme: Any, path: str | os.PathLike, tokens: int = 64, head: int = 0, title: str | None = None
-) -> str:
-    """Draw a scheme as a heat map (`heat_map`) into a .png file, and return the path.
+def show(scheme: Any, path: str | os.PathLike, tokens: int = 64, head: int = 0) -> str:
+    """Draw a scheme, or several, as heat maps (`heat_map`) into a .png file; return the path.
 
-    Needs matplotlib.
+    Blue is above zero, red below; each map has its own scale. Needs matplotlib.
 
     Parameters
     ----------
     scheme
-        Any of this package.
+        Any of this package, or a dictionary of them by title.
     path
         Replaced when the picture is complete.
     tokens
         Positions 0 to tokens - 1.
     head
         Whose biases.
-    title
-        None: the name of the scheme.
 
     Raises
     ------
@@ -81,21 +79,32 @@ def show(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    numbers, rows, columns = heat_map(scheme, tokens, head)
+    schemes = scheme if isinstance(scheme, Mapping) else {type(scheme).__name__: scheme}
+    columns = min(len(schemes), 4)
+    rows = -(-len(schemes) // columns)
+    inches = (5.2, 4.2) if len(schemes) == 1 else (2.0 * columns, 2.1 * rows)
     # No window: works without a display, and leaves the user's own backend alone.
-    figure = Figure(figsize=(5.2, 4.2), dpi=100, facecolor="white", layout="constrained")
+    figure = Figure(figsize=inches, dpi=72, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    largest = float(np.abs(numbers).max()) or 1.0
-    drawn = axes.imshow(numbers, cmap="RdBu", vmin=-largest, vmax=largest, interpolation="nearest")
-    axes.set_title(title or type(scheme).__name__, loc="left", color=INK, fontweight="bold")
-    axes.set_xlabel(columns, color=QUIET)
-    axes.set_ylabel(rows, color=QUIET)
-    axes.tick_params(length=0, labelcolor=QUIET)
-    axes.spines[:].set_visible(False)
-    if numbers.shape[0] != numbers.shape[1]:
-        axes.set_aspect("auto")
-    figure.colorbar(drawn, ax=axes, shrink=0.85).outline.set_visible(False)
+    every = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (title, one) in zip(every, schemes.items(), strict=False):
+        drawn = _draw(axes, title, *heat_map(one, tokens, head))
+    if len(schemes) == 1:
+        figure.colorbar(drawn, ax=axes, shrink=0.85).outline.set_visible(False)
+    for axes in list(every)[len(schemes) :]:
+        axes.set_axis_off()
     with replace_file(path) as stream:
         figure.savefig(stream, format="png")
     return os.fspath(path)
+
+
+def _draw(axes: Any, title: str, numbers: np.ndarray, rows: str, columns: str) -> Any:
+    largest = float(np.abs(numbers).max()) or 1.0
+    axes.set_title(title, loc="left", fontsize=8, color=INK, fontweight="bold")
+    axes.set_xlabel(columns, fontsize=7, color=QUIET)
+    axes.set_ylabel(rows, fontsize=7, color=QUIET)
+    axes.tick_params(length=0, labelsize=7, labelcolor=QUIET)
+    axes.spines[:].set_visible(False)
+    return axes.imshow(
+        numbers, cmap="RdBu", vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto"
+    )
