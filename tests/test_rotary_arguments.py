@@ -26,7 +26,10 @@ TRAINED = "original_max_position_embeddings"
         ({"head_dim": 8, "scaling": {"type": "linear"}}, "'linear' needs factor"),
         ({"head_dim": 8, "scaling": {"type": "linear", "factor": 0.5}}, "factor of .* is 0.5"),
         ({"head_dim": 8, "scaling": {"type": "linear", "factor": True}}, "factor of .* is True"),
-        ({"head_dim": 8, "scaling": {"rope_type": "default", "mscale": 1}}, "unknown keys: mscale"),
+        (
+            {"head_dim": 8, "scaling": {"rope_type": "default", "mscale": 1}},
+            r"unknown keys: \['mscale'",
+        ),
         (
             {"head_dim": 8, "scaling": {"type": "yarn", "factor": 2, TRAINED: 9, "truncate": 1}},
             "truncate .* need true or false",
@@ -199,7 +202,7 @@ def test_layers_that_differ():
     full = positions.Rotary.from_config(nested, "full_attention")
     assert (full.base, full.rotary_dim, np.count_nonzero(full.inv_freq)) == (1e6, 16, 2)
     assert positions.Rotary.from_config(nested, "sliding_attention").base == 1e4
-    with pytest.raises(ValueError, match="pass layer_type, one of full_attention"):
+    with pytest.raises(ValueError, match=r"pass layer_type, one of \['full_attention'"):
         positions.Rotary.from_config(nested)
     with pytest.raises(ValueError, match=r"have no positions; use NoPE\(\)"):
         positions.Rotary.from_config(nested, "none")
@@ -213,10 +216,10 @@ def test_layers_that_differ():
     ("config", "message"),
     [
         ({}, "neither head_dim nor hidden_size"),
-        ({**LLAMA, "rope_ratio": 2}, "keys of the config are not known: rope_ratio"),
+        ({**LLAMA, "rope_ratio": 2}, r"keys of the config are not known: \['rope_ratio'"),
         (
             {**LLAMA, "rope_scaling": {"type": "linear", "factor": 2, "beta": 1}},
-            "unknown keys: beta",
+            r"unknown keys: \['beta'",
         ),
         ({**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2, TRAINED: 5}}, "unknown key"),
         ({**LLAMA, "rope_scaling": 3}, "rope parameters are 3"),

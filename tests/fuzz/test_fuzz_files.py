@@ -131,6 +131,20 @@ def writes(name, content):
     return lambda folder: (folder / name).write_text(content)
 
 
+ROTARY = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 500.0,
+        "partial_rotary_factor": 0.5,
+        "short_factor": [1, 1.5, 2, 3],
+        "long_factor": [1, 2, 4, 8],
+        "original_max_position_embeddings": 64,
+    },
+}
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -151,6 +165,11 @@ READERS = {
     "sentence config": (write_model, "sentence_bert_config.json", read_model),
     "adapter config": (write_adapter, "adapter_config.json", load_adapter),
     "adapter weights": (write_adapter, "adapter_model.safetensors", load_adapter),
+    "rotary config": (
+        writes("config.json", json.dumps(ROTARY)),
+        "config.json",
+        lambda folder: lb.positions.Rotary.from_config(folder).table([0, 63]),
+    ),
     "tsv": (
         writes("a.tsv", "a good film\t1\nd\u00fcll\t0\n"),
         "a.tsv",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lowbit.errors import FileFormatError
+from lowbit.files.untrusted import read_json_object, shorten
 
 # Models whose pairs are neighbouring columns. DeepSeek's read them so and write halves, which gives
 # the same scores.
@@ -57,6 +58,9 @@ _KNOWN = frozenset(
     ]
 )
 
+# Larger heads are not believed: a table is made of their columns.
+_LARGEST_HEAD = 16384
+
 _TRAINED = "original_max_position_embeddings"
 
 
@@ -64,8 +68,6 @@ def read_config(config: Any) -> Mapping[str, Any]:
     """The dictionary itself, or that of a file or of the config.json in a folder."""
     if isinstance(config, Mapping):
         return config
-    from lowbit.files.untrusted import read_json_object
-
     folder = os.path.isdir(config)
     return read_json_object(os.path.join(config, "config.json") if folder else config)
 
@@ -98,12 +100,14 @@ def _read_rotary(config: Mapping[str, Any], layer_type: str | None) -> dict[str,
     unknown = [k for k in config if k.startswith(("rope_", "rotary_")) and k not in _KNOWN]
     if unknown:
         raise ValueError(
-            f"positions.Rotary: keys of the config are not known: {', '.join(unknown)}; they may "
+            f"positions.Rotary: keys of the config are not known: {shorten(unknown)}; they may "
             f"change what the model means, so they are not passed over"
         )
     scaling = _scaling_of(config, layer_type)
     kind = scaling.setdefault("rope_type", scaling.pop("type", "default"))
     head_dim = _head_dim(config)
+    if head_dim > _LARGEST_HEAD:
+        raise ValueError(f"positions.Rotary: heads of {head_dim} columns; at most {_LARGEST_HEAD}")
     out: dict[str, Any] = {"head_dim": head_dim, "base": _base(config, scaling, layer_type)}
     rotary_dim = _rotary_dim(config, scaling, head_dim)
     if rotary_dim != head_dim:
@@ -126,17 +130,19 @@ def _scaling_of(config: Mapping[str, Any], layer_type: str | None) -> dict[str, 
     """A copy of the parameters of one type of layers, without None."""
     given = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(given, Mapping):
-        raise ValueError(f"positions.Rotary: rope parameters are {given!r}; expected an object")
+        raise ValueError(
+            f"positions.Rotary: rope parameters are {shorten(given)}; expected an object"
+        )
     nested = [key for key in given if key.endswith("attention") or key in _layer_types(config)]
     if nested:
         if layer_type not in nested:
             raise ValueError(
-                f"positions.Rotary: layers differ; pass layer_type, one of {', '.join(nested)}"
+                f"positions.Rotary: layers differ; pass layer_type, one of {shorten(nested)}"
             )
         given = given[layer_type]
         if given is None:
             raise ValueError(
-                f'positions.Rotary: layers of type "{layer_type}" have no positions; use NoPE()'
+                f"positions.Rotary: layers of type {layer_type!r} have no positions; use NoPE()"
             )
     elif "rope_local_base_freq" in config:  # Gemma 3, old spelling
         if layer_type not in ("full_attention", "sliding_attention"):
@@ -166,7 +172,9 @@ def _head_dim(config: Mapping[str, Any]) -> int:
 def _whole(config: Mapping[str, Any], key: str) -> int:
     value = config[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"positions.Rotary: {key} is {value!r}; need a whole number above 0")
+        raise ValueError(
+            f"positions.Rotary: {key} is {shorten(value)}; need a whole number above 0"
+        )
     return value
 
 
@@ -177,7 +185,7 @@ def _base(config: Mapping[str, Any], scaling: dict[str, Any], layer_type: str | 
     found = [scaling.pop("rope_theta", None), *(config.get(name) for name in names), 10000.0]
     base = next(value for value in found if value is not None)
     if not isinstance(base, int | float) or isinstance(base, bool):
-        raise ValueError(f"positions.Rotary: rope_theta is {base!r}; need a number")
+        raise ValueError(f"positions.Rotary: rope_theta is {shorten(base)}; need a number")
     return float(base)
 
 
@@ -192,7 +200,9 @@ def _rotary_dim(config: Mapping[str, Any], scaling: dict[str, Any], head_dim: in
         return head_dim
     share = scaling.pop("partial_rotary_factor", outside)
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
-        raise ValueError(f"positions.Rotary: partial_rotary_factor is {share!r}; need 0 < x <= 1")
+        raise ValueError(
+            f"positions.Rotary: partial_rotary_factor is {shorten(share)}; need 0 < x <= 1"
+        )
     turning = int(head_dim * share)
     return turning + turning % 2 if turning < head_dim else turning
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowbit.files.untrusted import shorten
+
 
 class Asked(NamedTuple):
     """What the frequencies are for.
@@ -74,7 +76,7 @@ def check_scaling(scaling: Mapping[str, Any] | None, dim: int) -> dict[str, Any]
     name = given.pop("rope_type", alias)
     if name not in SCALINGS:
         raise ValueError(
-            f"positions.Rotary: rope_type={name!r} is not known; use {', '.join(SCALINGS)}"
+            f"positions.Rotary: rope_type={shorten(name)} is not known; use {', '.join(SCALINGS)}"
         )
     kind = SCALINGS[name]
     missing = [key for key in kind.required if key not in given]
@@ -83,7 +85,7 @@ def check_scaling(scaling: Mapping[str, Any] | None, dim: int) -> dict[str, Any]
         raise ValueError(f"positions.Rotary: rope_type={name!r} needs {', '.join(missing)}")
     if unknown:
         raise ValueError(
-            f"positions.Rotary: rope_type={name!r} has unknown keys: {', '.join(unknown)}; they "
+            f"positions.Rotary: rope_type={name!r} has unknown keys: {shorten(unknown)}; they "
             f"may change what the model means, so they are not passed over"
         )
     for key, value in given.items():
@@ -106,7 +108,9 @@ def _check_value(name: str, key: str, value: Any, dim: int) -> None:
     else:
         good, rule = _is_number(value) and value > 0, "a number above 0"
     if not good:
-        raise ValueError(f"positions.Rotary: {key} of rope_type={name!r} is {value!r}; need {rule}")
+        raise ValueError(
+            f"positions.Rotary: {key} of rope_type={name!r} is {shorten(value)}; need {rule}"
+        )
 
 
 def _is_number(value: Any) -> bool:

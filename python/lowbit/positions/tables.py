@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit import _core
+from lowbit.files.untrusted import shorten
 
 _FINE = 256  # positions whose angles are computed one by one; others are sums of two
 
@@ -85,10 +86,11 @@ def axes_of_pairs(sections: list[int], order: str, pairs: int) -> np.ndarray:
         raise ValueError(
             f'positions.Rotary: section_order={order!r} is not known; use "blocks" or "interleaved"'
         )
-    if counts.ndim != 1 or len(counts) < 2 or (counts < 0).any() or counts.sum() != pairs:
+    good = counts.ndim == 1 and len(counts) > 1 and counts.dtype.kind in "iu"
+    if not good or (counts < 0).any() or (counts > pairs).any() or counts.sum() != pairs:
         raise ValueError(
-            f"positions.Rotary: sections={list(sections)} must be two or more numbers whose sum is "
-            f"the {pairs} pairs"
+            f"positions.Rotary: sections={shorten(sections)} must be two or more numbers whose sum "
+            f"is the {pairs} pairs"
         )
     if order == "blocks":
         return np.repeat(np.arange(len(counts)), counts)
