@@ -79,8 +79,9 @@ def test_added_to_embeddings_of_padded_batches():
     for bad, message in (((2, 4, 5), "x has width 5"), ((4,), r"x has shape \(4,\)")):
         with pytest.raises(ValueError, match=message):
             scheme(np.zeros(bad))
-    with pytest.raises(ValueError, match="x has 4 tokens, there are 1 positions"):
-        scheme(x, [3])
+    for bad in ([3], 3, [[0, 1, 2, 3]], np.zeros((3, 4), int)):
+        with pytest.raises(ValueError, match=r"give them \(2, 4\) or \(4,\)"):
+            scheme(x, bad)
 
 
 @pytest.mark.parametrize("bias_max", [8.0, 5.0])

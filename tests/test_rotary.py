@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lowbit as lb
 from lowbit import positions
 from lowbit.arrays import bf16_to_float32, float32_to_bf16
 from lowbit.positions.frequencies import SCALINGS
@@ -123,6 +124,24 @@ def test_any_order_in_memory_gives_the_same_bits(layout, compat):
         rotary.rotate_(packed)
         assert np.array_equal(packed.reshape(70, 4, 20), expected[1])
         assert np.array_equal(rotary(x), expected)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_any_number_of_threads_gives_the_same_bits(threads):
+    rng = np.random.default_rng(10)
+    rotary = positions.Rotary(64)
+    q, k = normal(rng, 3, 201, 8, 64), normal(rng, 3, 201, 2, 64)
+    before = lb.get_num_threads()
+    results = []
+    try:
+        for count in (1, threads):
+            lb.set_num_threads(count)
+            a, b = q.copy(), k.copy()
+            rotary.rotate_(a, b)
+            results.append((a, b))
+    finally:
+        lb.set_num_threads(before)
+    assert all(np.array_equal(x, y) for x, y in zip(*results, strict=True))
 
 
 def test_scores_depend_on_distance_alone():

@@ -28,9 +28,10 @@ class Additive:
             raise ValueError(
                 f"{name}: x has width {array.shape[-1]}, the positions {rows.shape[-1]}"
             )
-        if rows.shape[-2] != array.shape[-2]:
+        if rows.shape not in (array.shape, array.shape[-2:]):
             raise ValueError(
-                f"{name}: x has {array.shape[-2]} tokens, there are {rows.shape[-2]} positions"
+                f"{name}: positions have shape {rows.shape[:-1]}; x has {array.shape[:-1]} tokens, "
+                f"so give them {array.shape[:-1]} or {array.shape[-2:-1]}"
             )
         return array + rows
 
