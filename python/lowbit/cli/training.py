@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +87,7 @@ def train(
             f"not trained on (always the most frequent class: {percent(task.majority)})"
         )
     watch = Stopwatch()
-    with console.progress("  training") as bar:
+    with console.progress("  training") as bar, _new_checkpoint(adapter, console):
         history = model.fit(
             task.train_texts,
             task.train_labels,
@@ -102,6 +104,17 @@ def train(
     seconds = watch.seconds
     after = None if evaluation is None else model.evaluate(*evaluation)
     return Training(history, seconds, before, after)
+
+
+@contextmanager
+def _new_checkpoint(folder: Path | None, console: Console) -> Iterator[None]:
+    """Notice a folder that appears meanwhile: Ctrl-C may come before the event that tells of it."""
+    appears = folder is not None and not folder.exists()
+    try:
+        yield
+    finally:
+        if folder is not None and appears and folder.exists():  # it is whole: a folder renamed
+            console.checkpoint = str(folder)
 
 
 @dataclass
