@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     "formats": {"core", "simd", "formats"},
     "kernels": {"core", "simd", "formats", "kernels"},
     "tokenizers": {"core", "tokenizers", "ops/dispatch.hpp"},
-    "vectors": {"core", "vectors"},
+    "vectors": {"core", "vectors", "kernels/vector_args.hpp", "ops/dispatch.hpp"},
     "ops": {"core", "formats", "kernels", "ops"},
     "capi": {"core", "ops", "tokenizers", "vectors", "capi"},
     "bindings": {"core", "ops", "tokenizers", "vectors", "bindings"},
@@ -198,7 +198,9 @@ COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 
 @pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler on the path")
-@pytest.mark.parametrize("folders", [("core", "ops", "tokenizers"), ("bindings",)], ids=str)
+@pytest.mark.parametrize(
+    "folders", [("core", "ops", "tokenizers", "vectors"), ("bindings",)], ids=str
+)
 def test_files_compile_in_any_grouping(folders: tuple[str, ...], tmp_path: Path) -> None:
     """The build compiles several files as one, and a new file moves others to another group."""
     together = tmp_path / "together.cpp"

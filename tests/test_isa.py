@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lowbit import Tokenizer, _core
+from lowbit.embeddings.word_training import new_table
 from lowbit.tokenizers.patterns import PATTERNS
 from products import weight_of
 from split_words import word_splitter
@@ -225,6 +226,31 @@ def optimized(rng: np.random.Generator) -> Iterator[Arrays]:
             gradients = normal(rng, size)
             _core.adamw(parameters, gradients, m, v, 1e-3, 0.9, 0.999, 1e-8, 0.01, step, 0.5)
         yield [parameters, m, v]
+
+
+@case("skipgram", "word_bags", "merge_rows")
+def trained_vectors(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Losses too; more of them are in test_word_vectors.py."""
+    builder = _core.WordCorpusBuilder()
+    builder.add_lines(" ".join(f"w{i}" for i in rng.zipf(1.4, 3000) % 300).encode())
+    corpus = builder.build(1, 0)
+    for method, dim, negative, mean in [
+        ("skipgram", 1, 1, False),
+        ("skipgram", 100, 5, False),
+        ("skipgram", 33, 13, False),
+        ("cbow", 100, 5, True),
+        ("cbow", 20, 9, False),
+    ]:
+        for deterministic in (True, False):
+            tables = [new_table(len(corpus.counts), dim) for _ in range(2)]
+            _core.start_vectors(tables[0], dim, 5)
+            options = (method, 4, negative, 1e-2, 0.75, 5, mean, deterministic, 1, 0.2, 0.01)
+            before = _core.get_num_threads()
+            _core.set_num_threads(2 if deterministic else 1)
+            passed = _core.WordTrainer(corpus, *tables, *options)
+            _, loss, pairs = passed.run(0, 0, passed.chunks)
+            _core.set_num_threads(before)
+            yield [*tables, np.array([loss, pairs])]
 
 
 @case("classify")

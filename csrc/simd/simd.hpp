@@ -48,6 +48,7 @@
 //   list_bits(bits, base, p)      writes base + i for every set bit i of the uint64_t in order and
 //                                 returns how many; up to 16 places behind are written, too
 //   reduce_add(v) reduce_max(v)
+//   reduce_add16(p)               lane i: reduce_add(load(p + 16 i)), of 256 floats
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators
 #pragma once
@@ -66,6 +67,11 @@
 
 #if !LOWBIT_ISA_avx512 && !LOWBIT_ISA_amx
 #include "simd/list_bits.hpp"
+#endif
+#if LOWBIT_ISA_avx512 || LOWBIT_ISA_amx || LOWBIT_ISA_avx2
+#include "simd/reduce16_x86.hpp"
+#else
+#include "simd/reduce16.hpp"
 #endif
 #if LOWBIT_ISA_neon_i8mm
 #include "simd/row_pairs_i8mm.hpp"

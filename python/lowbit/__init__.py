@@ -23,6 +23,7 @@ _PUBLIC = {
     "MergeReport": "lowbit.adapters",
     "QuantizedMatrix": "lowbit.quantization",
     "Tokenizer": "lowbit.tokenizers",
+    "WordVectors": "lowbit.embeddings",
     "linear": "lowbit.quantization",
     "quantize": "lowbit.quantization",
 }

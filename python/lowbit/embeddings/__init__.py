@@ -1,5 +1,7 @@
-"""Dense vectors looked up by id."""
+"""Dense vectors looked up by id or by word."""
 
 from lowbit.embeddings.table import Embedding
+from lowbit.embeddings.word_training import TrainingProgress
+from lowbit.embeddings.word_vectors import WordVectors
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "TrainingProgress", "WordVectors"]

@@ -1,0 +1,173 @@
+"""Training of word vectors: lowbit beside gensim, one corpus, the same settings, one run.
+
+    python benchmarks/bench_word_vectors.py --corpus corpus.txt --threads 1 --rounds 3
+
+The corpus is a file with a sentence on each line; without one, words of Python's own library. Every
+fiftieth line is left out of the training. Before the clock counts, the loss of its windows is
+computed in double precision from the tables of both: lowbit's must not be more than 3 % above
+gensim's (`--margin`). gensim's vocabulary and lowbit's reading of the corpus are not timed, words
+per second are those of the file, the rare and the dropped ones too. `--clock cpu` counts processor
+time, for one thread on a machine that others use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import process
+from rivals import word_vectors as rivals
+
+import lowbit as lb
+from lowbit import _core
+from lowbit.embeddings import word_training as training
+from lowbit.reference import word_vectors as reference
+
+HELD_OUT_WINDOWS = 4000
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def library_lines(nbytes: int) -> list[str]:
+    """Words of at least three on a line of Python's library."""
+    lines: list[str] = []
+    size = 0
+    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
+        for line in path.read_text("utf-8", errors="replace").lower().split("\n"):
+            words = re.findall("[a-z]+", line)
+            if len(words) > 3:
+                lines.append(" ".join(words))
+                size += len(lines[-1]) + 1
+        if size > nbytes:
+            break
+    return lines
+
+
+def lowbit_training(
+    corpus: Path, method: str, settings: dict[str, Any], seed: int, deterministic: bool
+) -> Callable[[], rivals.Trained]:
+    """lowbit's training of a corpus that has been read."""
+    read = training.read_corpus(corpus, settings["min_count"], None)
+    words = training.decode_words(read.words)
+    options = {
+        "window": settings["window"],
+        "negative": settings["negative"],
+        "sample": settings["sample"],
+        "exponent": 0.75,
+        "mean_gradient": settings["mean_gradient"],
+        "lr": settings["lr"],
+        "min_lr": 1e-4,
+    }
+
+    def train() -> rivals.Trained:
+        x, y = training.train_tables(
+            read, method, settings["dim"], settings["epochs"], seed, deterministic, False, options
+        )
+        return words, x[:, : settings["dim"]], y[:, : settings["dim"]]
+
+    return train
+
+
+def held_out_loss(trained: rivals.Trained, lines: list[str], method: str, window: int) -> float:
+    """Mean loss of a pair of words in windows of lines that were not trained on."""
+    words, x, y = trained
+    index = {word: i for i, word in enumerate(words)}
+    sentences = [np.array([index[w] for w in line.split() if w in index], int) for line in lines]
+    sentences = [sentence for sentence in sentences if len(sentence) > 1]
+    counts = np.bincount(np.concatenate(sentences), minlength=len(words)) + 1
+    loss, pairs = 0.0, 0
+    sampling = reference.Sampling(window=window, sample=0, seed=1)
+    held_out = reference.windows(sentences, counts, sampling, 0)
+    for _, inputs, targets in islice(held_out, HELD_OUT_WINDOWS):
+        labels = (np.arange(len(targets)) == 0).astype(float)
+        rows = x[inputs].astype(np.float64), y[targets].astype(np.float64), labels
+        loss += (reference.pair_loss if method == "skipgram" else reference.bag_loss)(*rows)
+        pairs += len(targets) * (len(inputs) if method == "skipgram" else 1)
+    return loss / pairs
+
+
+def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Namespace) -> None:
+    """Check, time and print one method."""
+    settings = {
+        "dim": options.dim,
+        "window": options.window,
+        "negative": options.negative,
+        "min_count": 5,
+        "sample": 1e-3,
+        "epochs": options.epochs,
+        "lr": 0.025,
+        "mean_gradient": False,  # as gensim
+    }
+    subjects = {
+        "lowbit": lowbit_training(corpus, method, settings, 0, False),
+        "lowbit deterministic": lowbit_training(corpus, method, settings, 0, True),
+    }
+    count, rival = rivals.gensim_word2vec(corpus, method, settings, 0, options.threads)
+    subjects["gensim corpus_file"] = rival
+    losses = {
+        name: held_out_loss(train(), held_out, method, options.window)
+        for name, train in subjects.items()
+    }
+    for name, loss in losses.items():
+        allowed = (1 + options.margin) * losses["gensim corpus_file"]
+        assert loss <= allowed, f"{name}: loss {loss:.4f} of held-out windows, above {allowed:.4f}"
+    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(options.rounds):
+        for name, train in subjects.items():
+            begin = CLOCKS[options.clock]()
+            train()
+            seconds[name].append(CLOCKS[options.clock]() - begin)
+    rates = {n: [options.epochs * count / s for s in taken] for n, taken in seconds.items()}
+    slowest = max(rates["gensim corpus_file"])
+    rows = [
+        [
+            name,
+            f"{statistics.median(rate):,.0f} ({min(rate):,.0f} - {max(rate):,.0f})",
+            f"{max(rate) / slowest:.2f}",
+            f"{losses[name]:.4f}",
+        ]
+        for name, rate in rates.items()
+    ]
+    print(f"\n{method}, {count:,} words, {settings['epochs']} epochs\n")
+    head = ["", "words/s (range)", "best times gensim's best", "loss of held-out windows"]
+    process.print_table(head, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--megabytes", type=float, default=8, help="of Python's library")
+    parser.add_argument("--methods", nargs="+", default=["skipgram", "cbow"])
+    parser.add_argument("--dim", type=int, default=100)
+    parser.add_argument("--window", type=int, default=5)
+    parser.add_argument("--negative", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: of all threads")
+    parser.add_argument("--margin", type=float, default=0.03)
+    options = parser.parse_args()
+    lb.set_num_threads(options.threads)
+    if options.corpus:
+        lines = options.corpus.read_text("utf-8").split("\n")
+    else:
+        lines = library_lines(int(options.megabytes * 1e6))
+    print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "corpus.txt"
+        kept = [line for i, line in enumerate(lines) if i % 50]
+        corpus.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        for method in options.methods:
+            compare(corpus, lines[::50], method, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""gensim's word vectors, with the settings of lowbit's.
+
+Each function returns what trains, once a vocabulary is there; words of it, inputs and targets come
+out. gensim trains from a file, its fastest way ("corpus_file").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Trained = tuple[list[str], np.ndarray, np.ndarray]
+
+
+def gensim_word2vec(
+    corpus: Path, method: str, settings: dict[str, Any], seed: int, threads: int
+) -> tuple[int, Callable[[], Trained]]:
+    """How many words the corpus has, and Word2Vec's training."""
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        vector_size=settings["dim"],
+        window=settings["window"],
+        negative=settings["negative"],
+        min_count=settings["min_count"],
+        sample=settings["sample"],
+        alpha=settings["lr"],
+        min_alpha=1e-4,
+        sg=int(method == "skipgram"),
+        seed=seed + 1,
+        workers=threads,
+    )
+    model.build_vocab(corpus_file=str(corpus))
+
+    def train() -> Trained:
+        model.init_weights()
+        model.train(
+            corpus_file=str(corpus),
+            total_words=model.corpus_total_words,
+            total_examples=model.corpus_count,
+            epochs=settings["epochs"],
+        )
+        return model.wv.index_to_key, model.wv.vectors, model.syn1neg
+
+    return model.corpus_total_words, train

@@ -1,0 +1,62 @@
+// Arguments of the kernels that train word vectors.
+#pragma once
+
+#include <cstdint>
+
+#include "core/views.hpp"
+
+namespace lowbit {
+
+// Examples of a corpus, one after the other. Example e has the rows `inputs[input_begin[e]]` to
+// `inputs[input_begin[e + 1]]` of one table and likewise targets, rows of the other, of which the
+// first `positives[e]` have the label 1 and the others the label 0.
+struct WordExamples {
+  const int32_t* inputs;
+  const int64_t* input_begin;  // [count + 1]
+  const int32_t* targets;
+  const int64_t* target_begin;  // [count + 1]
+  const int32_t* positives;     // [count]
+  int64_t count;
+};
+
+// One step of gradient descent after the other over
+//   skipgram:   every input of an example with every target: sum of the losses of all pairs
+//   word_bags:  the mean of the inputs of an example with every target
+// where the loss of scores s = x . y is softplus(-s) for the label 1 and softplus(s) for 0. An
+// example reads all of its rows before it changes any. Rows hold `stride` floats, a multiple of 16.
+struct WordPairsArgs {
+  float* input;   // the table of inputs
+  float* output;  // the table of targets
+  int64_t stride;
+  WordExamples examples;
+  float lr;
+  // word_bags: whether an input takes 1 / inputs of the gradient, as the mean's derivative says, or
+  // all of it, as word2vec and fastText do.
+  bool mean_gradient;
+  int64_t loss_every;   // of so many examples, the first adds its losses
+  double* loss;         // here,
+  int64_t* loss_pairs;  // and their number here
+  float* scratch;       // word_pairs_scratch(...) floats, 64-byte aligned
+};
+
+// For examples of at most so many inputs and targets.
+inline int64_t word_pairs_scratch(int64_t inputs, int64_t targets, int64_t stride) {
+  const int64_t pairs = round_up(inputs * targets, 16);
+  return round_up(2 * (inputs + targets), 16) + 17 * pairs + 16 * (inputs + targets) + 2 * stride;
+}
+
+// Rows that a shard of a deterministic training had copies of. A row whose copy is the first since
+// `epoch` began takes its change, and the copy becomes what the row was; later copies add theirs. A
+// change is what differs, times the copy's weight.
+struct MergeRowsArgs {
+  MatrixView<float> table;
+  MatrixView<float> copies;
+  const int32_t* rows;    // of the table, for each copy
+  const float* weights;   // of each copy
+  const float** before;   // [table.rows]: where the row lies as it was
+  int32_t* merged_in;    // [table.rows]: the epoch of the last merge
+  int32_t epoch;
+  int32_t part, mask;  // of the rows whose number & mask is `part`
+};
+
+}  // namespace lowbit

@@ -1,0 +1,44 @@
+// The mean of several rows against targets: CBOW (Mikolov et al., 2013), whose bag is a window, and
+// fastText (Bojanowski et al., 2017), whose bag is a word and its character n-grams.
+#include "kernels/word_pairs.hpp"
+
+namespace lowbit::LOWBIT_ISA {
+
+void word_bags(const WordPairsArgs& a) noexcept {
+  const WordExamples& e = a.examples;
+  for (int64_t i = 0; i < e.count; ++i) {
+    const int32_t* rows = e.inputs + e.input_begin[i];
+    const int64_t inputs = e.input_begin[i + 1] - e.input_begin[i];
+    const int64_t targets = e.target_begin[i + 1] - e.target_begin[i];
+    if (i + 1 < e.count) {
+      for (int64_t n = e.input_begin[i + 1]; n < e.input_begin[i + 2]; ++n)
+        prefetch_row(a.input + e.inputs[n] * a.stride, a.stride);
+      for (int64_t t = e.target_begin[i + 1]; t < e.target_begin[i + 2]; ++t)
+        prefetch_row(a.output + e.targets[t] * a.stride, a.stride);
+    }
+    // The mean and its gradient lie before the memory of the pairs: there is one input, the mean.
+    float *mean = a.scratch, *gradient = mean + a.stride;
+    const PairScratch s(gradient + a.stride, 1, targets);
+    const F32 share = set1(1.0f / static_cast<float>(inputs));
+    for (int64_t c = 0; c < a.stride; c += kLanes) {
+      F32 sum = zero();
+      for (int64_t n = 0; n < inputs; ++n) sum = sum + load(a.input + rows[n] * a.stride + c);
+      store(mean + c, sum * share);
+    }
+    s.in[0] = mean;
+    for (int64_t t = 0; t < targets; ++t)
+      s.out[t] = a.output + e.targets[e.target_begin[i] + t] * a.stride;
+    double* const loss = i % a.loss_every == 0 ? a.loss : nullptr;
+    pair_gradients(s, 1, targets, a.stride, e.positives[i], a.lr, loss);
+    if (loss) *a.loss_pairs += targets;
+    const F32 part = a.mean_gradient ? share : set1(1.0f);
+    update_pairs(s, 1, targets, a.stride,
+                 [&](int64_t, int64_t c, F32 delta) { store(gradient + c, delta * part); });
+    for (int64_t n = 0; n < inputs; ++n) {
+      float* row = a.input + rows[n] * a.stride;
+      for (int64_t c = 0; c < a.stride; c += kLanes) add_to(row + c, load(gradient + c));
+    }
+  }
+}
+
+}  // namespace lowbit::LOWBIT_ISA

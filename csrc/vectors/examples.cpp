@@ -1,0 +1,97 @@
+#include "vectors/examples.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lowbit::vectors {
+namespace {
+
+std::vector<double> powers(const std::vector<int64_t>& counts, double exponent) {
+  std::vector<double> weights;
+  for (const int64_t count : counts)
+    weights.push_back(std::pow(static_cast<double>(count), exponent));
+  return weights;
+}
+
+}  // namespace
+
+void ExampleBuffer::clear() {
+  inputs.clear(), targets.clear(), positives.clear();
+  input_begin.assign(1, 0), target_begin.assign(1, 0);
+}
+
+void ExampleBuffer::end_example(int32_t count) {
+  positives.push_back(count);
+  input_begin.push_back(static_cast<int64_t>(inputs.size()));
+  target_begin.push_back(static_cast<int64_t>(targets.size()));
+}
+
+WordExamples ExampleBuffer::part(int64_t begin, int64_t end) const {
+  begin = std::min(begin, size()), end = std::min(end, size());
+  return {inputs.data(),         input_begin.data() + begin, targets.data(),
+          target_begin.data() + begin, positives.data() + begin, end - begin};
+}
+
+std::span<int32_t> ExampleBuffer::inputs_of(const WordExamples& part) {
+  return {inputs.data() + part.input_begin[0], inputs.data() + part.input_begin[part.count]};
+}
+
+std::span<int32_t> ExampleBuffer::targets_of(const WordExamples& part) {
+  return {targets.data() + part.target_begin[0], targets.data() + part.target_begin[part.count]};
+}
+
+WindowMaker::WindowMaker(const Corpus& corpus, const ExampleOptions& options)
+    : corpus_(corpus),
+      options_(options),
+      negatives_(powers(corpus.counts, options.exponent)),
+      keep_(keep_thresholds(corpus.counts, options.sample)) {}
+
+void WindowMaker::make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
+                       ExampleBuffer& buffer) const {
+  const auto stream = 2 * static_cast<uint64_t>(epoch);
+  const uint64_t token_key = stream_key(options_.seed, stream);
+  const uint64_t centre_key = stream_key(options_.seed, stream + 1);
+  std::vector<Kept> kept;
+  buffer.clear();
+  for (int64_t s = sentence_begin; s < sentence_end; ++s) {
+    const auto at = static_cast<size_t>(s);
+    keep(token_key, corpus_.sentence_begin[at], corpus_.sentence_begin[at + 1], kept);
+    for (size_t centre = 0; centre < kept.size(); ++centre)
+      add_window(centre_key, kept, centre, buffer);
+  }
+}
+
+void WindowMaker::keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const {
+  kept.clear();
+  for (int64_t p = begin; p < end;) {
+    const auto place = static_cast<uint64_t>(p);
+    const Philox block(key, place / 4);
+    for (auto lane = place % 4; lane < 4 && p < end; ++lane, ++p) {
+      const int32_t word = corpus_.tokens[static_cast<size_t>(p)];
+      if (block.word[lane] < keep_[static_cast<size_t>(word)]) kept.push_back({word, p});
+    }
+  }
+}
+
+void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                             ExampleBuffer& buffer) const {
+  const auto [word, place] = kept[centre];
+  const auto blocks = static_cast<uint64_t>(options_.negative / 4 + 1);
+  const uint64_t first = static_cast<uint64_t>(place) * blocks;
+  Philox block(key, first);
+  const size_t reach = 1 + below(block.word[0], static_cast<uint32_t>(options_.window));
+  const size_t begin = centre > reach ? centre - reach : 0;
+  const size_t end = std::min(kept.size(), centre + reach + 1);
+  if (end - begin < 2) return;  // a word without a neighbour predicts nothing
+  for (size_t i = begin; i < end; ++i)
+    if (i != centre) buffer.inputs.push_back(kept[i].word);
+  buffer.targets.push_back(word);
+  for (int64_t i = 1; i <= options_.negative; ++i) {
+    if (i % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(i / 4));
+    const int32_t drawn = negatives_.draw(block.word[i % 4]);
+    if (drawn != word) buffer.targets.push_back(drawn);  // as word2vec: one negative less
+  }
+  buffer.end_example(1);
+}
+
+}  // namespace lowbit::vectors

@@ -1,0 +1,63 @@
+// What a stretch of the corpus asks the model to predict.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/vector_args.hpp"
+#include "vectors/corpus.hpp"
+#include "vectors/sampling.hpp"
+
+namespace lowbit::vectors {
+
+struct ExampleOptions {
+  int64_t window = 5;    // words on either side at most; each centre draws 1..window
+  int64_t negative = 5;  // words drawn for a target
+  double sample = 1e-3;
+  double exponent = 0.75;  // negatives ~ count^exponent
+  uint64_t seed = 0;
+};
+
+// The memory of WordExamples.
+struct ExampleBuffer {
+  std::vector<int32_t> inputs, targets, positives;
+  std::vector<int64_t> input_begin, target_begin;
+
+  void clear();
+  void end_example(int32_t positives);
+  int64_t size() const { return static_cast<int64_t>(positives.size()); }
+  WordExamples view() const { return part(0, size()); }
+  // Examples [begin, end) as far as there are any, and the rows that they name.
+  WordExamples part(int64_t begin, int64_t end) const;
+  std::span<int32_t> inputs_of(const WordExamples& part);
+  std::span<int32_t> targets_of(const WordExamples& part);
+};
+
+// Windows of a corpus: the words around a centre are inputs, the centre and its negatives targets.
+class WindowMaker {
+ public:
+  WindowMaker(const Corpus& corpus, const ExampleOptions& options);
+
+  // Of the sentences [begin, end); `buffer` is cleared first.
+  void make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
+            ExampleBuffer& buffer) const;
+  int64_t most_inputs() const { return 2 * options_.window; }
+  int64_t most_targets() const { return 1 + options_.negative; }
+
+ private:
+  struct Kept {
+    int32_t word;
+    int64_t place;
+  };
+  void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
+  void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                  ExampleBuffer& buffer) const;
+
+  const Corpus& corpus_;
+  const ExampleOptions options_;
+  const AliasTable negatives_;
+  const std::vector<uint64_t> keep_;
+};
+
+}  // namespace lowbit::vectors

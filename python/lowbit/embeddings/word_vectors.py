@@ -1,0 +1,209 @@
+"""Vectors of words: trained, looked up, compared, saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lowbit.arrays import as_float32
+from lowbit.embeddings import word_training as training
+from lowbit.embeddings.word_training import Progress
+
+
+class WordVectors:
+    """A table with a row for each word.
+
+    Parameters
+    ----------
+    words
+        Each once.
+    vectors
+        Floats [len(words), dim]; float32 is not copied.
+    counts
+        How often each word occurs, if that is known.
+
+    Attributes
+    ----------
+    words : list of str
+    vectors : float32 [len(words), dim]
+    counts : int64 [len(words)] or None
+
+    Raises
+    ------
+    ValueError
+        If there are not as many rows as words, or a word comes twice.
+
+    Examples
+    --------
+    >>> wv = WordVectors(["up", "down"], np.array([[1.0, 2.0], [-1.0, -2.0]]))
+    >>> wv["down"].tolist(), "left" in wv, len(wv), wv.dim
+    ([-1.0, -2.0], False, 2, 2)
+    """
+
+    def __init__(self, words: Iterable[str], vectors: Any, counts: Any = None) -> None:
+        self.words = list(words)
+        self.vectors = as_float32(vectors, "WordVectors", "vectors", ndim=2)
+        if len(self.words) != len(self.vectors):
+            raise ValueError(
+                f"WordVectors: {len(self.words)} words have {len(self.vectors)} vectors"
+            )
+        self._index = {word: i for i, word in enumerate(self.words)}
+        if len(self._index) != len(self.words):
+            twice = next(word for i, word in enumerate(self.words) if self._index[word] != i)
+            raise ValueError(f"WordVectors: the word {twice!r} comes twice")
+        self.counts = None if counts is None else np.ascontiguousarray(counts, np.int64)
+        if self.counts is not None and self.counts.shape != (len(self.words),):
+            raise ValueError(
+                f"WordVectors: counts have shape {self.counts.shape}, expected ({len(self.words)},)"
+            )
+
+    @classmethod
+    def train(
+        cls,
+        corpus: str | os.PathLike[str] | Iterable[Any],
+        method: str = "skipgram",
+        dim: int = 100,
+        *,
+        window: int = 5,
+        negative: int = 5,
+        min_count: int = 5,
+        max_vocab: int | None = None,
+        sample: float = 1e-3,
+        ns_exponent: float = 0.75,
+        epochs: int = 5,
+        lr: float | None = None,
+        min_lr: float = 1e-4,
+        cbow_gradient: str = "mean",
+        seed: int = 0,
+        deterministic: bool = False,
+        progress: Progress = False,
+    ) -> WordVectors:
+        """Learn vectors by negative sampling (word2vec; Mikolov et al., 2013).
+
+        The corpus is read once and kept as 4 bytes a word. Windows do not reach over the end of a
+        sentence; one of more than 1,000 words is cut.
+
+        Parameters
+        ----------
+        corpus
+            One path, or any number of texts (str), files (pathlib.Path) and sentences that are
+            lists of words. A line of a text or file is a sentence, and ASCII white space separates
+            its words, which are taken as they are: lower their case and cut off punctuation first,
+            or pass what a tokenizer makes.
+        method
+            "skipgram": every word of a window predicts the word in its middle. "cbow": their mean
+            does; three to five times as fast, and worse for rare words.
+        dim
+            Length of a vector.
+        window
+            Words on either side at most; every centre draws a reach from 1 to `window`.
+        negative
+            Random words for every centre. All words of a window share them.
+        min_count, max_vocab
+            Rarer words are left out before windows are made; and all but so many of the others.
+        sample
+            Words of a larger share of the corpus than about this are dropped at random, the more
+            frequent the more; 0 drops none.
+        ns_exponent
+            Negatives are drawn in proportion to count ** ns_exponent.
+        epochs
+            Passes over the corpus.
+        lr, min_lr
+            The learning rate falls from one to the other. lr=None: 0.025 for skip-gram, 0.05 for
+            CBOW.
+        cbow_gradient
+            "mean": each word of a window gets its share of the gradient, the derivative of the
+            loss. "word2vec": each gets all of it, as word2vec, fastText and gensim do.
+        seed
+            Of every random choice.
+        deterministic
+            The same bits on any number of threads and instruction set. Without it threads write to
+            the same rows as they come, which is faster, and one thread alone repeats itself.
+        progress
+            Print how far it is to standard error; or a function that gets a `TrainingProgress`
+            about five times a second. What it raises ends the training.
+
+        Raises
+        ------
+        ValueError
+            For an option out of its range, or a corpus without a word that is frequent enough.
+
+        Examples
+        --------
+        >>> lines = ["red green blue", "one two three"] * 50
+        >>> wv = WordVectors.train(lines, dim=8, epochs=20, sample=0, seed=1, deterministic=True)
+        >>> wv.similarity("red", "green") > wv.similarity("red", "two")
+        True
+        """
+        if method not in training.METHODS:
+            known = ", ".join(f'"{name}"' for name in training.METHODS)
+            raise ValueError(f'WordVectors.train: method="{method}" is not known; use {known}')
+        if cbow_gradient not in ("mean", "word2vec"):
+            raise ValueError(
+                f'WordVectors.train: cbow_gradient="{cbow_gradient}" is not known; use "mean" '
+                'or "word2vec"'
+            )
+        if not 1 <= dim <= 1 << 16:
+            raise ValueError(f"WordVectors.train: dim={dim} must be between 1 and 65536")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"WordVectors.train: seed={seed} must be between 0 and 2^64 - 1")
+        read = training.read_corpus(corpus, min_count, max_vocab)
+        words = training.decode_words(read.words)
+        options = {
+            "window": window,
+            "negative": negative,
+            "sample": sample,
+            "exponent": ns_exponent,
+            "mean_gradient": cbow_gradient == "mean",
+            "lr": training.LEARNING_RATE[method] if lr is None else lr,
+            "min_lr": min_lr,
+        }
+        tables = training.train_tables(
+            read, method, dim, epochs, seed, deterministic, progress, options
+        )
+        return cls(words, np.ascontiguousarray(tables[0][:, :dim]), read.counts)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.vectors.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
+
+    def __getitem__(self, word: str | list[str]) -> np.ndarray:
+        """The vector of a word [dim], or of each of a list of words [len(word), dim]; a copy.
+
+        Raises
+        ------
+        KeyError
+            If it is not in the vocabulary.
+        """
+        if isinstance(word, str):
+            return self.vectors[self.index(word)].copy()
+        return self.vectors[[self.index(one) for one in word]]
+
+    def index(self, word: str) -> int:
+        """The row of a word; KeyError if it has none."""
+        try:
+            return self._index[word]
+        except KeyError:
+            raise KeyError(f"WordVectors: the word {word!r} is not in the vocabulary") from None
+
+    def similarity(self, a: str, b: str) -> float:
+        """Cosine of the vectors of two words, in -1..1; 0 where one of them is zero."""
+        x, y = self[a].astype(np.float64), self[b].astype(np.float64)
+        norms = np.linalg.norm(x) * np.linalg.norm(y)
+        return float(x @ y / norms) if norms else 0.0
+
+    def __repr__(self) -> str:
+        return f"WordVectors({len(self)} words, {self.dim} values each)"

@@ -1,0 +1,297 @@
+"""Training of word vectors: gradients, examples, steps and whole runs beside plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lowbit as lb
+from lowbit import _core
+from lowbit.embeddings import word_training as training
+from lowbit.reference import word_vectors as reference
+
+OPTIONS = {
+    "window": 3,
+    "negative": 5,
+    "sample": 1e-2,
+    "exponent": 0.75,
+    "mean_gradient": True,
+    "lr": 0.05,
+    "min_lr": 0.001,
+}
+
+
+def random_lines(words: int, lines: int, seed: int = 0) -> list[str]:
+    """Sentences of words whose frequencies fall as in a language."""
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, words + 1)
+    return [
+        " ".join(f"w{i}" for i in rng.choice(words, rng.integers(1, 30), p=share / share.sum()))
+        for _ in range(lines)
+    ]
+
+
+def read(lines: list, min_count: int = 1, max_vocab: int | None = None) -> _core.WordCorpus:
+    return training.read_corpus(lines, min_count, max_vocab)
+
+
+def sentences_of(corpus: _core.WordCorpus) -> list[np.ndarray]:
+    begin = corpus.sentence_begin
+    return [corpus.tokens[a:b] for a, b in pairwise(begin)]
+
+
+def numeric_gradient(loss: Callable[[], float], x: np.ndarray) -> np.ndarray:
+    """Central differences of `loss`, which reads x."""
+    gradient = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + 1e-5
+        above = loss()
+        x[i] = kept - 1e-5
+        gradient[i] = (above - loss()) / 2e-5
+        x[i] = kept
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradients"),
+    [
+        (reference.pair_loss, reference.pair_gradients),
+        (reference.bag_loss, reference.bag_gradients),
+    ],
+)
+def test_reference_gradients_are_derivatives(loss, gradients) -> None:
+    rng = np.random.default_rng(0)
+    for inputs, targets in [(1, 1), (4, 3), (3, 7)]:
+        x, y = rng.standard_normal((inputs, 6)), rng.standard_normal((targets, 6))
+        labels = (np.arange(targets) < (targets + 1) // 2).astype(float)
+        dx, dy = gradients(x, y, labels)
+        now = partial(loss, x, y, labels)  # reads x and y when it is called
+        np.testing.assert_allclose(dx, numeric_gradient(now, x), atol=1e-8)
+        np.testing.assert_allclose(dy, numeric_gradient(now, y), atol=1e-8)
+
+
+def reference_run(
+    corpus: _core.WordCorpus, method: str, dim: int, epochs: int, seed: int, **changed: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """All steps one after the other, in double precision."""
+    o = OPTIONS | changed
+    x = reference.start_vectors(len(corpus.counts), dim, seed).astype(np.float64)
+    y = np.zeros_like(x)
+    sampling = reference.Sampling(o["window"], o["negative"], o["sample"], o["exponent"], seed)
+    sentences = sentences_of(corpus)
+    # The learning rate changes with every chunk of whole sentences, 1,000 words or more.
+    begins = [0]
+    for end in corpus.sentence_begin[1:].tolist():
+        if end - begins[-1] >= 1000:
+            begins.append(end)
+    for epoch in range(epochs):
+        for place, inputs, targets in reference.windows(sentences, corpus.counts, sampling, epoch):
+            chunk = max(begin for begin in begins if begin <= place) / len(corpus.tokens)
+            lr = o["lr"] + (o["min_lr"] - o["lr"]) * (epoch + chunk) / epochs
+            reference.step(x, y, inputs, targets, lr, method, o["mean_gradient"])
+    return x, y
+
+
+def kernel_run(
+    corpus: _core.WordCorpus,
+    method: str,
+    dim: int,
+    epochs: int,
+    seed: int,
+    deterministic: bool = False,
+    **changed: object,
+) -> list[np.ndarray]:
+    tables = training.train_tables(
+        corpus, method, dim, epochs, seed, deterministic, False, OPTIONS | changed
+    )
+    for table in tables:
+        assert (table[:, dim:] == 0).all()
+    return [table[:, :dim].copy() for table in tables]
+
+
+@pytest.mark.parametrize("mean_gradient", [True, False])
+@pytest.mark.parametrize("method", training.METHODS)
+def test_training_follows_the_reference(
+    method: str, mean_gradient: bool, restore_threads: None
+) -> None:
+    """On one thread; tests/test_isa.py compares the instruction sets."""
+    _core.set_num_threads(1)
+    corpus = read(random_lines(60, 150))
+    assert len(corpus.tokens) > 1500  # several chunks
+    for dim, changed in [(5, {}), (32, {"negative": 9, "window": 8}), (17, {"negative": 1})]:
+        changed |= {"mean_gradient": mean_gradient, "lr": 0.05 if method == "skipgram" else 0.3}
+        expected = reference_run(corpus, method, dim, 2, 7, **changed)
+        assert np.abs(expected[1]).max() > 0.02  # which began as zeros
+        got = kernel_run(corpus, method, dim, 2, 7, **changed)
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-4 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("method", training.METHODS)
+def test_deterministic_training_has_the_same_bits_on_any_number_of_threads(
+    method: str, same_bits: Callable
+) -> None:
+    corpus = read(random_lines(300, 1200))
+    assert len(corpus.tokens) > 9000  # shards with and without a chunk
+    same_bits(lambda: kernel_run(corpus, method, 20, 2, 3, deterministic=True))
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("method", training.METHODS)
+def test_one_thread_repeats_itself_and_another_seed_does_not(
+    method: str, deterministic: bool, restore_threads: None
+) -> None:
+    _core.set_num_threads(1)
+    corpus = read(random_lines(100, 200))
+    runs = [kernel_run(corpus, method, 20, 1, seed, deterministic)[0] for seed in (1, 1, 2)]
+    assert runs[0].tobytes() == runs[1].tobytes()
+    assert not np.allclose(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("words", [2, 6])
+def test_deterministic_training_of_few_frequent_words_stays_finite(words: int) -> None:
+    """Every shard changes every row; their sum would diverge."""
+    corpus = read(random_lines(words, 2000))
+    x, y = kernel_run(corpus, "skipgram", 16, 5, 0, deterministic=True, sample=0.0, lr=0.1)
+    assert np.isfinite(x).all() and np.abs(x).max() < 10 and np.abs(y).max() < 10
+
+
+def topics(seed: int = 0) -> list[str]:
+    """Sentences of one of ten topics, each with ten words of its own and some of all."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for _ in range(3000):
+        topic = rng.integers(10)
+        own = [f"t{topic}_{i}" for i in rng.integers(0, 10, 6)]
+        lines.append(" ".join([*own, *(f"all_{i}" for i in rng.integers(0, 5, 2))]))
+    return lines
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [("skipgram", {}), ("cbow", {}), ("cbow", {"cbow_gradient": "word2vec"})],
+)
+def test_words_of_a_topic_come_together(method: str, more: dict, deterministic: bool) -> None:
+    wv = lb.WordVectors.train(
+        topics(), method, 24, epochs=10, lr=0.1, deterministic=deterministic, **more
+    )
+    own = [word for word in wv if word.startswith("t")]
+    x = wv[own] / np.linalg.norm(wv[own], axis=1, keepdims=True)
+    cosine = x @ x.T - 2 * np.eye(len(own))
+    nearest = [own[i] for i in cosine.argmax(axis=1)]
+    # 9 of 100 by chance
+    assert sum(a[:2] == b[:2] for a, b in zip(own, nearest, strict=True)) >= 90
+
+
+def test_loss_falls_and_progress_is_told() -> None:
+    seen: list[lb.embeddings.TrainingProgress] = []
+    lb.WordVectors.train(topics(), dim=16, epochs=5, lr=0.1, progress=seen.append)
+    assert seen[-1].words == seen[-1].total_words > 0 and seen[-1].epoch == seen[-1].epochs == 5
+    assert all(b.words > a.words for a, b in pairwise(seen))
+    assert seen[-1].words_per_second > 0
+    first = next(at for at in reversed(seen) if at.epoch == 1)
+    assert seen[-1].loss < first.loss < 0.7
+
+
+def test_what_the_progress_callback_raises_ends_the_training() -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lb.WordVectors.train(topics(), progress=stop)
+
+
+def test_corpus_is_read_alike_from_texts_files_and_words(tmp_path: Path) -> None:
+    lines = ["b a  a\tc", "", "a b", "\u00e9 a \u00e9"]
+    file = tmp_path / "corpus.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    whole = read(lines)
+    assert training.decode_words(whole.words) == ["a", "b", "\u00e9", "c"]
+    assert whole.counts.tolist() == [4, 2, 2, 1] and whole.raw_words == 9
+    assert whole.tokens.tolist() == [1, 0, 0, 3, 0, 1, 2, 0, 2]
+    assert whole.sentence_begin.tolist() == [0, 4, 6, 9]
+    for other in (str(file), file, [file], ["\n".join(lines)], [line.split() for line in lines]):
+        again = read(other)
+        assert again.words == whole.words
+        assert again.tokens.tolist() == whole.tokens.tolist()
+        assert again.sentence_begin.tolist() == whole.sentence_begin.tolist()
+
+
+def test_parts_of_a_file_end_with_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = random_lines(50, 60)
+    file = tmp_path / "corpus.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    whole = read(lines)
+    monkeypatch.setattr(training, "READ_AT_ONCE", 100)
+    parts = read(file)
+    assert parts.tokens.tolist() == whole.tokens.tolist()
+    assert sum(len(line.split()) for line in lines) == parts.raw_words
+    one_line = tmp_path / "one_line.txt"
+    one_line.write_text(" ".join(lines), encoding="utf-8")
+    assert read(one_line).tokens.tolist() == whole.tokens.tolist()
+
+
+def test_rare_words_are_left_out_before_windows() -> None:
+    corpus = read(["a rare b", "a b c c"], min_count=2)
+    assert training.decode_words(corpus.words) == ["a", "b", "c"]
+    assert corpus.tokens.tolist() == [0, 1, 0, 1, 2, 2] and corpus.raw_words == 7
+    assert training.decode_words(read(["a rare b", "a b c c"], 1, max_vocab=2).words) == ["a", "b"]
+
+
+def test_long_sentences_are_cut() -> None:
+    corpus = read([["a", "b"] * 1250])
+    assert np.diff(corpus.sentence_begin).tolist() == [1000, 1000, 500]
+
+
+def test_negatives_follow_the_counts() -> None:
+    """A chi-square of the reference's draws, which the kernels' draws equal."""
+    counts = np.array([1000, 500, 100, 10, 1])
+    weights = counts**0.75
+    words = np.random.default_rng(0).integers(0, 1 << 32, 200_000, dtype=np.uint32)
+    drawn = np.bincount(reference.draw(reference.alias_table(weights), words), minlength=5)
+    expected = weights / weights.sum() * len(words)
+    assert ((drawn - expected) ** 2 / expected).sum() < 20  # 1 in 2,000 with 4 degrees of freedom
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"method": "lsa"}, 'method="lsa" is not known; use "skipgram", "cbow"'),
+        ({"dim": 0}, "dim=0 must be between 1 and 65536"),
+        ({"window": 0}, "window=0 must be between 1 and 1000"),
+        ({"negative": 0}, "negative=0 must be between 1 and 1000"),
+        ({"sample": -1}, "sample=-1 must be between 0 and 1"),
+        ({"epochs": 0}, "epochs=0 must be between 1 and 1e"),
+        ({"min_count": 0}, "min_count=0 must be at least 1"),
+        ({"max_vocab": 0}, "max_vocab=0 must be at least 1"),
+        ({"min_count": 99}, "no word of the corpus occurs 99 times; lower min_count"),
+        ({"lr": 0.01, "min_lr": 0.02}, "min_lr=0.02 must be between 0 and 0.01"),
+        ({"lr": float("nan")}, "lr=nan must be between 0 and 10"),
+        ({"seed": -1}, "seed=-1 must be between 0 and 2"),
+        ({"cbow_gradient": "sum"}, 'cbow_gradient="sum" is not known; use "mean" or "word2vec"'),
+    ],
+)
+def test_wrong_options_are_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("^", r"\^")):
+        lb.WordVectors.train(["a b c"] * 10, **changed)
+
+
+def test_wrong_corpora_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no word of the corpus"):
+        lb.WordVectors.train([])
+    with pytest.raises(TypeError, match="corpus is a int"):
+        lb.WordVectors.train(3)
+    with pytest.raises(TypeError, match="the corpus holds a int"):
+        lb.WordVectors.train([3])
+    with pytest.raises(FileNotFoundError):
+        lb.WordVectors.train(tmp_path / "nothing.txt")
+    (tmp_path / "latin1.txt").write_bytes(b"caf\xe9 " * 10)
+    with pytest.raises(ValueError, match="not UTF-8"):
+        lb.WordVectors.train(tmp_path / "latin1.txt")
