@@ -145,6 +145,14 @@ ROTARY = {
         "original_max_position_embeddings": 64,
     },
 }
+
+
+def write_vectors(suffix):
+    words = ["up", "d\u00fcwn", "left", "right"]
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+    return lambda folder: lb.WordVectors(words, vectors, [4, 3, 2, 1]).save(folder / f"a{suffix}")
+
+
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -180,6 +188,21 @@ READERS = {
         writes("a.jsonl", JSONL),
         "a.jsonl",
         lambda folder: read_labelled(folder / "a.jsonl"),
+    ),
+    "vectors": (
+        write_vectors(".safetensors"),
+        "a.safetensors",
+        lambda folder: lb.WordVectors.load(folder / "a.safetensors"),
+    ),
+    "vectors text": (
+        write_vectors(".txt"),
+        "a.txt",
+        lambda folder: lb.WordVectors.load(folder / "a.txt"),
+    ),
+    "vectors binary": (
+        write_vectors(".bin"),
+        "a.bin",
+        lambda folder: lb.WordVectors.load(folder / "a.bin"),
     ),
     "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
 }

@@ -10,10 +10,12 @@ import numpy as np
 
 from lowbit.arrays import as_float32
 from lowbit.embeddings import word_training as training
+from lowbit.embeddings.word_queries import WordQueries
 from lowbit.embeddings.word_training import Progress
+from lowbit.files.word_vector_files import read_word_vectors, write_word_vectors
 
 
-class WordVectors:
+class WordVectors(WordQueries):
     """A table with a row for each word.
 
     Parameters
@@ -166,6 +168,58 @@ class WordVectors:
         )
         return cls(words, np.ascontiguousarray(tables[0][:, :dim]), read.counts)
 
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        format: str | None = None,
+        *,
+        errors: str = "strict",
+        limit: int | None = None,
+        mmap: bool = False,
+    ) -> WordVectors:
+        """Read word2vec's text or binary format, GloVe's text, fastText's .vec, or safetensors.
+
+        Parameters
+        ----------
+        path, format
+            A file; None: what its first bytes say, or "text", "binary", "safetensors".
+        errors
+            For bytes of words that are not UTF-8: "strict", "replace" or "ignore".
+        limit
+            Read only the first so many words.
+        mmap
+            For safetensors: leave the vectors in the file; processes share them.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is broken.
+        """
+        return cls(*read_word_vectors(path, format, errors, limit, mmap))
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:
+        """Write a file, atomically; format=None goes by the suffix.
+
+        ".safetensors" keeps any word, and the counts; ".bin" is word2vec's binary format, ".txt"
+        and ".vec" its text; format="glove" is text without the first line.
+
+        Raises
+        ------
+        ValueError
+            If the suffix says nothing, or a word with white space is to go into another format than
+            safetensors.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "vectors.bin"
+        >>> WordVectors(["a", "b"], np.eye(2)).save(path)
+        >>> WordVectors.load(path)["b"].tolist()
+        [0.0, 1.0]
+        """
+        write_word_vectors(path, self.words, self.vectors, self.counts, format)
+
     @property
     def dim(self) -> int:
         """Length of a vector."""
@@ -199,11 +253,54 @@ class WordVectors:
         except KeyError:
             raise KeyError(f"WordVectors: the word {word!r} is not in the vocabulary") from None
 
-    def similarity(self, a: str, b: str) -> float:
-        """Cosine of the vectors of two words, in -1..1; 0 where one of them is zero."""
-        x, y = self[a].astype(np.float64), self[b].astype(np.float64)
-        norms = np.linalg.norm(x) * np.linalg.norm(y)
-        return float(x @ y / norms) if norms else 0.0
+    def get(self, word: str, default: Any = None) -> Any:
+        """The vector of a word [dim], or `default` if it has none."""
+        row = self._index.get(word)
+        return default if row is None else self.vectors[row].copy()
+
+    def restrict(self, words: Iterable[str] | int) -> WordVectors:
+        """Only these words, in their order, or the first so many.
+
+        Raises
+        ------
+        KeyError
+            If a word is not in the vocabulary.
+
+        Examples
+        --------
+        >>> WordVectors(["a", "b", "c"], np.eye(3)).restrict(["c", "a"]).words
+        ['c', 'a']
+        """
+        if isinstance(words, int):
+            words = self.words[:words]
+        rows = [self.index(word) for word in words]
+        counts = None if self.counts is None else self.counts[rows]
+        return WordVectors([self.words[row] for row in rows], self.vectors[rows], counts)
+
+    def normalized(self) -> WordVectors:
+        """The same words with vectors of length 1; zero vectors stay zero."""
+        return WordVectors(self.words, self.unit_vectors(), self.counts)
+
+    def pca(self, dim: int) -> WordVectors:
+        """The same words with the `dim` principal components of their vectors, the largest first.
+
+        The mean vector is subtracted first. Directions are those of the covariance's eigenvectors,
+        signed so that the value of the largest magnitude in each is positive.
+
+        Examples
+        --------
+        >>> wv = WordVectors(["a", "b", "c"], [[0.0, 3.0], [0.0, 1.0], [0.0, -4.0]])
+        >>> wv.pca(1).vectors.round(4).tolist()
+        [[3.0], [1.0], [-4.0]]
+        """
+        if not 1 <= dim <= self.dim:
+            raise ValueError(f"WordVectors.pca: dim={dim} must be between 1 and {self.dim}")
+        x = self.vectors.astype(np.float64)
+        x -= x.mean(axis=0)
+        _, directions = np.linalg.eigh(x.T @ x)
+        chosen = directions[:, ::-1][:, :dim]
+        signs = np.sign(np.take_along_axis(chosen, abs(chosen).argmax(axis=0)[None], axis=0))
+        return WordVectors(self.words, x @ (chosen * signs), self.counts)
 
     def __repr__(self) -> str:
         return f"WordVectors({len(self)} words, {self.dim} values each)"
