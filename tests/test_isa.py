@@ -247,7 +247,7 @@ def trained_vectors(rng: np.random.Generator) -> Iterator[Arrays]:
             options = (method, 4, negative, 1e-2, 0.75, 5, mean, deterministic, 1, 0.2, 0.01)
             before = _core.get_num_threads()
             _core.set_num_threads(2 if deterministic else 1)
-            passed = _core.WordTrainer(corpus, *tables, *options)
+            passed = _core.WordTrainer(corpus, None, *tables, *options)
             _, loss, pairs = passed.run(0, 0, passed.chunks)
             _core.set_num_threads(before)
             yield [*tables, np.array([loss, pairs])]

@@ -244,3 +244,44 @@ def test_glove_of_the_shared_data(shared_data: Path) -> None:
     wv = lb.WordVectors.load(shared_data / "embeddings" / "test_glove.txt")
     assert wv.dim == 50 and wv.words[0] == "the"
     np.testing.assert_allclose(wv["the"][:2], [0.418, 0.24968])
+
+
+def fasttext_vectors() -> lb.WordVectors:
+    lines = ["lowest lower slow slowly", "h\u00e9llo w\u00f6rld lower"] * 20
+    return lb.WordVectors.train(lines, "fasttext", 6, ngrams=(2, 4), buckets=300, epochs=2)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_fasttext_bin_reads_back(mmap: bool, here: Path) -> None:
+    wv = fasttext_vectors()
+    wv.save("a.bin", "fasttext")
+    again = lb.WordVectors.load("a.bin", mmap=mmap)
+    assert again.words == wv.words and again.counts.tolist() == wv.counts.tolist()
+    for word in (*wv.words, "lowly", "unh\u00e9llo"):
+        np.testing.assert_array_equal(again[word], wv[word])
+    assert again.subwords.bucket_count == 300 and again.subwords.ngrams == (2, 4)
+    assert lb.WordVectors.load("a.bin", limit=2).words == wv.words[:2]
+    again.save("b.bin", "fasttext")
+    assert Path("a.bin").read_bytes() == Path("b.bin").read_bytes()
+    with pytest.raises(ValueError, match='format="fasttext" needs vectors of n-grams'):
+        vectors().save("c.bin", "fasttext")
+
+
+def test_broken_fasttext_bins_are_refused(here: Path) -> None:
+    path = Path("a.bin")
+    fasttext_vectors().save(path, "fasttext")
+    good = path.read_bytes()
+    for begin, data, message in [
+        (4, b"\x0b", "in version 12"),
+        (8, b"\xff\xff\xff\xff", "dim -1"),
+        (8 + 4 * 8, b"\xff\xff\xff\x7f", "expected 21474"),
+        (64, b"\xff\xff\xff\x7f", "of 2147483647 entries"),
+        (64 + 20, b"\0" * 8, "pruned"),
+        (good.index(b"lower\0") + 14, b"\1", "words and labels are mixed"),
+    ]:
+        path.write_bytes(good[:begin] + data + good[begin + len(data) :])
+        with pytest.raises(FileFormatError, match=message):
+            lb.WordVectors.load(path)
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.raises(FileFormatError):
+        lb.WordVectors.load(path)

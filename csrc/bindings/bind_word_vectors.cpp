@@ -8,8 +8,22 @@ namespace {
 
 using namespace vectors;
 
-// A corpus is used by the trainer and by Python.
+// What the trainer uses and Python, too.
 using SharedCorpus = std::shared_ptr<Corpus>;
+using SharedSubwords = std::shared_ptr<Subwords>;
+
+template <class T>
+Array<T> copied(const std::vector<T>& values) {
+  return Array<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+Array<int32_t> ngram_buckets(const std::string& word, int64_t shortest, int64_t longest,
+                             int64_t buckets) {
+  check(buckets >= 1, "ngram_buckets: buckets=", buckets, " must be at least 1");
+  std::vector<int32_t> found;
+  add_ngrams(word, {shortest, longest, buckets}, found);
+  return copied(found);
+}
 
 void add_sentences(CorpusBuilder& builder, const std::vector<std::vector<std::string>>& sentences) {
   for (const auto& sentence : sentences) {
@@ -20,31 +34,37 @@ void add_sentences(CorpusBuilder& builder, const std::vector<std::vector<std::st
 
 struct BoundTrainer {
   SharedCorpus corpus;
+  SharedSubwords subwords;     // or null
   Array<float> input, output;  // kept alive
   Trainer trainer;
 
-  BoundTrainer(SharedCorpus text, Array<float> in, Array<float> out, const TrainerOptions& options)
+  BoundTrainer(SharedCorpus text, SharedSubwords ngrams, Array<float> in, Array<float> out,
+               const TrainerOptions& options)
       : corpus(std::move(text)),
+        subwords(std::move(ngrams)),
         input(std::move(in)),
         output(std::move(out)),
-        trainer(*corpus, options, mutable_matrix("WordVectors.train: input", input),
+        trainer(*corpus, subwords.get(), options, mutable_matrix("WordVectors.train: input", input),
                 mutable_matrix("WordVectors.train: output", output)) {}
 };
 
-std::unique_ptr<BoundTrainer> make_trainer(SharedCorpus corpus, Array<float> input,
+std::unique_ptr<BoundTrainer> make_trainer(SharedCorpus corpus, SharedSubwords subwords,
+                                           Array<float> input,
                                            Array<float> output, const std::string& method,
                                            int64_t window, int64_t negative, double sample,
                                            double exponent, uint64_t seed, bool mean_gradient,
                                            bool deterministic, int64_t epochs, double lr,
                                            double min_lr) {
   TrainerOptions options;
-  options.method = method == "cbow" ? Method::cbow : Method::skipgram;
+  options.method = method == "fasttext" ? Method::fasttext
+                   : method == "cbow"   ? Method::cbow
+                                        : Method::skipgram;
   options.examples = {window, negative, sample, exponent, seed};
   options.mean_gradient = mean_gradient;
   options.deterministic = deterministic;
   options.epochs = epochs, options.lr = lr, options.min_lr = min_lr;
-  return std::make_unique<BoundTrainer>(std::move(corpus), std::move(input), std::move(output),
-                                        options);
+  return std::make_unique<BoundTrainer>(std::move(corpus), std::move(subwords), std::move(input),
+                                        std::move(output), options);
 }
 
 py::tuple run(BoundTrainer& bound, int64_t epoch, int64_t begin, int64_t end) {
@@ -69,24 +89,10 @@ void bind_word_vectors(py::module_& m) {
                                  words.append(py::bytes(word));
                                return words;
                              })
-      .def_property_readonly("counts",
-                             [](const Corpus& corpus) {
-                               return Array<int64_t>(
-                                   static_cast<py::ssize_t>(corpus.counts.size()),
-                                   corpus.counts.data());
-                             })
-      .def_property_readonly("tokens",
-                             [](const Corpus& corpus) {
-                               return Array<int32_t>(
-                                   static_cast<py::ssize_t>(corpus.tokens.size()),
-                                   corpus.tokens.data());
-                             })
+      .def_property_readonly("counts", [](const Corpus& c) { return copied(c.counts); })
+      .def_property_readonly("tokens", [](const Corpus& c) { return copied(c.tokens); })
       .def_property_readonly("sentence_begin",
-                             [](const Corpus& corpus) {
-                               return Array<int64_t>(
-                                   static_cast<py::ssize_t>(corpus.sentence_begin.size()),
-                                   corpus.sentence_begin.data());
-                             })
+                             [](const Corpus& c) { return copied(c.sentence_begin); })
       .def_readonly("raw_words", &Corpus::raw_words);
   py::class_<CorpusBuilder>(m, "WordCorpusBuilder")
       .def(py::init<>())
@@ -106,9 +112,20 @@ void bind_word_vectors(py::module_& m) {
              return corpus;
            },
            "min_count"_a, "max_words"_a);
+  py::class_<Subwords, SharedSubwords>(m, "WordSubwords")
+      .def(py::init([](const std::vector<std::string>& words, int64_t shortest, int64_t longest,
+                       int64_t buckets) {
+             return std::make_shared<Subwords>(words, SubwordOptions{shortest, longest, buckets});
+           }),
+           "words"_a, "shortest"_a, "longest"_a, "buckets"_a)
+      .def_property_readonly("rows", [](const Subwords& s) { return copied(s.all_rows()); })
+      .def_property_readonly("begin", [](const Subwords& s) { return copied(s.begin()); })
+      .def_property_readonly("buckets", [](const Subwords& s) { return copied(s.buckets()); });
+  m.def("ngram_buckets", &ngram_buckets, "word"_a, "shortest"_a, "longest"_a, "buckets"_a);
   m.def("start_vectors", &start, "table"_a.noconvert(), "dim"_a, "seed"_a, "row_begin"_a = 0);
   py::class_<BoundTrainer>(m, "WordTrainer")
-      .def(py::init(&make_trainer), "corpus"_a, "input"_a.noconvert(), "output"_a.noconvert(),
+      .def(py::init(&make_trainer), "corpus"_a, "subwords"_a, "input"_a.noconvert(),
+           "output"_a.noconvert(),
            "method"_a, "window"_a, "negative"_a, "sample"_a, "exponent"_a, "seed"_a,
            "mean_gradient"_a, "deterministic"_a, "epochs"_a, "lr"_a, "min_lr"_a)
       .def_property_readonly("chunks",

@@ -41,9 +41,9 @@ std::span<int32_t> ExampleBuffer::targets_of(const WordExamples& part) {
 }
 
 WindowMaker::WindowMaker(const Corpus& corpus, const ExampleOptions& options)
-    : corpus_(corpus),
-      options_(options),
+    : options_(options),
       negatives_(powers(corpus.counts, options.exponent)),
+      corpus_(corpus),
       keep_(keep_thresholds(corpus.counts, options.sample)) {}
 
 void WindowMaker::make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
@@ -73,15 +73,19 @@ void WindowMaker::keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kep
   }
 }
 
+std::pair<size_t, size_t> WindowMaker::reach(const Philox& block, const std::vector<Kept>& kept,
+                                             size_t centre) const {
+  const size_t far = 1 + below(block.word[0], static_cast<uint32_t>(options_.window));
+  return {centre > far ? centre - far : 0, std::min(kept.size(), centre + far + 1)};
+}
+
 void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
                              ExampleBuffer& buffer) const {
   const auto [word, place] = kept[centre];
   const auto blocks = static_cast<uint64_t>(options_.negative / 4 + 1);
   const uint64_t first = static_cast<uint64_t>(place) * blocks;
   Philox block(key, first);
-  const size_t reach = 1 + below(block.word[0], static_cast<uint32_t>(options_.window));
-  const size_t begin = centre > reach ? centre - reach : 0;
-  const size_t end = std::min(kept.size(), centre + reach + 1);
+  const auto [begin, end] = reach(block, kept, centre);
   if (end - begin < 2) return;  // a word without a neighbour predicts nothing
   for (size_t i = begin; i < end; ++i)
     if (i != centre) buffer.inputs.push_back(kept[i].word);
@@ -92,6 +96,30 @@ void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t
     if (drawn != word) buffer.targets.push_back(drawn);  // as word2vec: one negative less
   }
   buffer.end_example(1);
+}
+
+void SubwordMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                              ExampleBuffer& buffer) const {
+  const auto [word, place] = kept[centre];
+  const auto blocks = static_cast<uint64_t>(2 * options_.window * options_.negative / 4 + 1);
+  const uint64_t first = static_cast<uint64_t>(place) * blocks;
+  Philox block(key, first);
+  const auto [begin, end] = reach(block, kept, centre);
+  if (end - begin < 2) return;
+  for (size_t i = begin; i < end; ++i)
+    if (i != centre) buffer.targets.push_back(kept[i].word);
+  int64_t used = 1;  // random words
+  for (size_t i = begin; i < end; ++i) {
+    if (i == centre) continue;
+    for (int64_t n = 0; n < options_.negative; ++n, ++used) {
+      if (used % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(used / 4));
+      const int32_t drawn = negatives_.draw(block.word[used % 4]);
+      if (drawn != kept[i].word) buffer.targets.push_back(drawn);
+    }
+  }
+  const std::span<const int32_t> rows = subwords_.rows(word);
+  buffer.inputs.insert(buffer.inputs.end(), rows.begin(), rows.end());
+  buffer.end_example(static_cast<int32_t>(end - begin - 1));
 }
 
 }  // namespace lowbit::vectors

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/vector_args.hpp"
 #include "vectors/corpus.hpp"
 #include "vectors/sampling.hpp"
+#include "vectors/subwords.hpp"
 
 namespace lowbit::vectors {
 
@@ -39,25 +41,49 @@ class WindowMaker {
  public:
   WindowMaker(const Corpus& corpus, const ExampleOptions& options);
 
+  virtual ~WindowMaker() = default;
+
   // Of the sentences [begin, end); `buffer` is cleared first.
   void make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
             ExampleBuffer& buffer) const;
   int64_t most_inputs() const { return 2 * options_.window; }
-  int64_t most_targets() const { return 1 + options_.negative; }
+  virtual int64_t most_targets() const { return 1 + options_.negative; }
 
- private:
+ protected:
   struct Kept {
     int32_t word;
     int64_t place;
   };
-  void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
-  void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
-                  ExampleBuffer& buffer) const;
+  virtual void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                          ExampleBuffer& buffer) const;
+  // The window of a centre, which its first random word makes: [first, second).
+  std::pair<size_t, size_t> reach(const Philox& block, const std::vector<Kept>& kept,
+                                  size_t centre) const;
 
-  const Corpus& corpus_;
   const ExampleOptions options_;
   const AliasTable negatives_;
+
+ private:
+  void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
+
+  const Corpus& corpus_;
   const std::vector<uint64_t> keep_;
+};
+
+// fastText: the rows of a centre and of its n-grams are inputs, the words around it targets, each
+// with negatives of its own, all in one example.
+class SubwordMaker : public WindowMaker {
+ public:
+  SubwordMaker(const Corpus& corpus, const Subwords& subwords, const ExampleOptions& options)
+      : WindowMaker(corpus, options), subwords_(subwords) {}
+
+  int64_t most_targets() const override { return 2 * options_.window * (1 + options_.negative); }
+
+ private:
+  void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                  ExampleBuffer& buffer) const override;
+
+  const Subwords& subwords_;
 };
 
 }  // namespace lowbit::vectors

@@ -20,8 +20,8 @@ void start_vectors(MatrixView<float> table, int64_t dim, uint64_t seed, int64_t 
         const auto place = static_cast<uint64_t>(r * dim + c);
         const Philox block(key, place / 4);
         for (auto lane = place % 4; lane < 4 && c < table.cols; ++lane, ++c) {
-          const float unit = static_cast<float>(block.word[lane] >> 8) * 0x1p-24f;
-          row[c] = c < dim ? (unit - 0.5f) * scale : 0.0f;
+          const float unit = static_cast<float>(block.word[lane] >> 8) * 0x1p-23f;
+          row[c] = c < dim ? (unit - 1.0f) * scale : 0.0f;
         }
       }
     }

@@ -36,6 +36,12 @@ void check_options(const Corpus& corpus, const TrainerOptions& o) {
   in_range("min_lr", o.min_lr, 0, o.lr);
 }
 
+std::unique_ptr<const WindowMaker> make_windows(const Corpus& corpus, const Subwords* subwords,
+                                                const TrainerOptions& options) {
+  if (subwords) return std::make_unique<SubwordMaker>(corpus, *subwords, options.examples);
+  return std::make_unique<WindowMaker>(corpus, options.examples);
+}
+
 }  // namespace
 
 struct Trainer::Shard {
@@ -46,22 +52,25 @@ struct Trainer::Shard {
   Shard() : input(kShards), output(kShards) {}
 };
 
-Trainer::Trainer(const Corpus& corpus, const TrainerOptions& options, MatrixView<float> input,
-                 MatrixView<float> output)
+Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOptions& options,
+                 MatrixView<float> input, MatrixView<float> output)
     : corpus_(corpus),
       options_((check_options(corpus, options), options)),
-      windows_(corpus, options.examples),
+      windows_(make_windows(corpus, subwords, options)),
       input_(input),
       output_(output),
       works_([] { return std::make_unique<Work>(); }),
-      places_([words = corpus.words.size()] {
-        return std::make_unique<std::vector<int32_t>>(words, -1);
+      places_([words = std::max(input.rows, output.rows)] {
+        return std::make_unique<std::vector<int32_t>>(static_cast<size_t>(words), -1);
       }) {
   const auto words = static_cast<int64_t>(corpus.words.size());
-  for (const MatrixView<float>& table : {input, output})
-    check(table.rows == words && table.stride % 16 == 0 && table.stride > 0,
-          "WordVectors.train: a table has ", table.rows, " rows of ", table.stride,
-          " values, expected ", words, " rows of a multiple of 16");
+  check(subwords || options.method != Method::fasttext, "WordTrainer: fasttext needs subwords");
+  const auto rows = words + (subwords ? static_cast<int64_t>(subwords->buckets().size()) : 0);
+  check(input.rows == rows && output.rows == words && input.stride == output.stride &&
+            input.stride % 16 == 0 && input.stride > 0,
+        "WordTrainer: the tables have ", input.rows, " and ", output.rows, " rows of ",
+        input.stride, " and ", output.stride, " values, expected ", rows, " and ", words,
+        " rows of a multiple of 16");
   chunk_begin_.push_back(0);
   int64_t begin = 0;
   for (int64_t s = 1; s <= corpus.sentences(); ++s) {
@@ -72,10 +81,8 @@ Trainer::Trainer(const Corpus& corpus, const TrainerOptions& options, MatrixView
   }
   if (!options.deterministic) return;
   for (int64_t i = 0; i < kShards; ++i) shards_.push_back(std::make_unique<Shard>());
-  for (Merged* merged : {&merged_input_, &merged_output_}) {
-    merged->before.resize(static_cast<size_t>(words));
-    merged->in.resize(static_cast<size_t>(words));
-  }
+  merged_input_.resize(input.rows);
+  merged_output_.resize(output.rows);
 }
 
 Trainer::~Trainer() = default;
@@ -170,10 +177,10 @@ void Trainer::merge(int64_t count) {
 
 void Trainer::make(int64_t epoch, int64_t chunk, Work& work) const {
   const auto at = static_cast<size_t>(chunk);
-  windows_.make(epoch, chunk_begin_[at], chunk_begin_[at + 1], work.buffer);
+  windows_->make(epoch, chunk_begin_[at], chunk_begin_[at + 1], work.buffer);
   if (work.scratch) return;
-  const int64_t floats =
-      word_pairs_scratch(windows_.most_inputs(), windows_.most_targets(), input_.stride);
+  const int64_t inputs = options_.method == Method::skipgram ? windows_->most_inputs() : 1;
+  const int64_t floats = word_pairs_scratch(inputs, windows_->most_targets(), input_.stride);
   work.scratch = take<float>(floats);
   std::fill_n(work.scratch.get(), floats, 0.0f);
 }

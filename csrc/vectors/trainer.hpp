@@ -12,7 +12,7 @@
 
 namespace lowbit::vectors {
 
-enum class Method { skipgram, cbow };
+enum class Method { skipgram, cbow, fasttext };
 
 struct TrainerOptions {
   Method method = Method::skipgram;
@@ -40,8 +40,9 @@ class Trainer {
  public:
   // Tables [words, stride], the stride a multiple of 16, 64-byte aligned, zero beyond the vectors.
   // They and the corpus must outlive the trainer.
-  Trainer(const Corpus& corpus, const TrainerOptions& options, MatrixView<float> input,
-          MatrixView<float> output);
+  // Inputs have rows for subwords, too, where these are given, for fastText.
+  Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOptions& options,
+          MatrixView<float> input, MatrixView<float> output);
   ~Trainer();
 
   // Chunks of whole sentences, about 1000 words each.
@@ -62,6 +63,11 @@ class Trainer {
   struct Merged {
     std::vector<const float*> before;
     std::vector<int32_t> in;
+
+    void resize(int64_t rows) {
+      before.resize(static_cast<size_t>(rows));
+      in.resize(static_cast<size_t>(rows));
+    }
   };
 
   void make(int64_t epoch, int64_t chunk, Work& work) const;
@@ -76,7 +82,7 @@ class Trainer {
 
   const Corpus& corpus_;
   const TrainerOptions options_;
-  const WindowMaker windows_;
+  const std::unique_ptr<const WindowMaker> windows_;
   MatrixView<float> input_, output_;
   std::vector<int64_t> chunk_begin_;  // sentences, [chunks + 1]
   Idle<Work> works_;

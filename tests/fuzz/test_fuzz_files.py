@@ -153,6 +153,12 @@ def write_vectors(suffix):
     return lambda folder: lb.WordVectors(words, vectors, [4, 3, 2, 1]).save(folder / f"a{suffix}")
 
 
+def write_fasttext(folder):
+    lines = ["lowest lower slow slowly"] * 9
+    wv = lb.WordVectors.train(lines, "fasttext", 2, ngrams=(3, 3), buckets=9, epochs=1)
+    wv.save(folder / "a.bin", "fasttext")
+
+
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -203,6 +209,11 @@ READERS = {
         write_vectors(".bin"),
         "a.bin",
         lambda folder: lb.WordVectors.load(folder / "a.bin"),
+    ),
+    "fasttext": (
+        write_fasttext,
+        "a.bin",
+        lambda folder: lb.WordVectors.load(folder / "a.bin").get("lowly"),
     ),
     "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
 }

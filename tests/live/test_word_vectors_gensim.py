@@ -90,3 +90,61 @@ def test_tests_of_quality_score_as_gensims(shared_data: Path) -> None:
     assert pairs_report.spearman == pytest.approx(spearman[0], abs=1e-6)
     total = pairs_report.pairs + pairs_report.unknown
     assert 100 * pairs_report.unknown / total == pytest.approx(unknown)
+
+
+@pytest.fixture(scope="module")
+def fasttext_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[lb.WordVectors, str]:
+    """Vectors with n-grams, and a .bin of them."""
+    lines = ["lowest lower slow slowly", "h\u00e9llo w\u00f6rld lower"] * 20
+    wv = lb.WordVectors.train(lines, "fasttext", 6, ngrams=(2, 4), buckets=300, epochs=2)
+    path = str(tmp_path_factory.mktemp("bin") / "a.bin")
+    wv.save(path, "fasttext")
+    return wv, path
+
+
+ASKED = ("lower", "h\u00e9llo", "lowly", "w\u00f6rldl\u00fc")
+
+
+def test_gensim_reads_our_fasttext_bin(fasttext_file: tuple) -> None:
+    from gensim.models.fasttext import load_facebook_vectors
+
+    wv, path = fasttext_file
+    theirs = load_facebook_vectors(path)
+    for word in ASKED:
+        np.testing.assert_allclose(wv[word], theirs[word], atol=1e-6)
+
+
+def test_gensims_fasttext_bin_is_read(tmp_path: Path) -> None:
+    from gensim.models import FastText
+    from gensim.models.fasttext import save_facebook_model
+
+    lines = [["lowest", "lower", "slow", "slowly"], ["h\u00e9llo", "w\u00f6rld", "lower"]] * 20
+    model = FastText(lines, vector_size=6, min_n=2, max_n=4, bucket=300, min_count=1, sg=1)
+    save_facebook_model(model, str(tmp_path / "a.bin"))
+    wv = lb.WordVectors.load(tmp_path / "a.bin")
+    assert sorted(wv.words) == sorted(model.wv.index_to_key)
+    for word in ASKED:
+        np.testing.assert_allclose(wv[word], model.wv[word], atol=1e-6)
+
+
+def test_fasttext_reads_our_bin(fasttext_file: tuple) -> None:
+    fasttext = pytest.importorskip("fasttext", reason="needs fasttext")
+    wv, path = fasttext_file
+    theirs = fasttext.load_model(path)
+    assert theirs.get_words() == wv.words
+    for word in ASKED:
+        np.testing.assert_allclose(wv[word], theirs.get_word_vector(word), atol=1e-6)
+
+
+def test_fasttexts_bin_is_read(tmp_path: Path) -> None:
+    fasttext = pytest.importorskip("fasttext", reason="needs fasttext")
+    (tmp_path / "corpus.txt").write_text("lowest lower slow slowly\n" * 50, encoding="utf-8")
+    for model in ("skipgram", "cbow"):
+        theirs = fasttext.train_unsupervised(
+            str(tmp_path / "corpus.txt"), model=model, dim=7, bucket=500, minCount=1, thread=1
+        )
+        theirs.save_model(str(tmp_path / "a.bin"))
+        wv = lb.WordVectors.load(tmp_path / "a.bin")
+        assert wv.words == theirs.get_words()
+        for word in ("lower", "lowly", "</s>", "sl\u00f6w"):
+            np.testing.assert_allclose(wv[word], theirs.get_word_vector(word), atol=1e-6)

@@ -19,9 +19,9 @@ READ_AT_ONCE = 1 << 22  # bytes of a file
 ITEMS_AT_ONCE = 1000
 SECONDS_OF_A_STEP = 0.2  # between two looks at Ctrl-C
 ALIGNMENT = 64  # bytes: a row begins with a line of the cache
-METHODS = ("skipgram", "cbow")
-# As word2vec's own program; CBOW with the derivative of the mean moves every input less.
-LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05}
+METHODS = ("skipgram", "cbow", "fasttext")
+# As the programs of word2vec and fastText.
+LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05}
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,19 @@ def train_tables(
     deterministic: bool,
     progress: Progress,
     options: dict[str, Any],
+    subwords: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The tables of inputs and targets after training, rows padded to a multiple of 16."""
+    """The tables of inputs and targets after training, rows padded to a multiple of 16.
+
+    With subwords (fastText) inputs have the rows of their buckets behind those of the words.
+    """
     words = len(corpus.counts)
-    tables = new_table(words, dim), new_table(words, dim)
+    buckets = 0 if subwords is None else len(subwords.buckets)
+    tables = new_table(words + buckets, dim), new_table(words, dim)
     _core.start_vectors(tables[0], dim, seed)
     trainer = _core.WordTrainer(
         corpus,
+        subwords,
         *tables,
         method=method,
         seed=seed,

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lowbit import _core
 from lowbit.arrays import as_float32
 from lowbit.embeddings import word_training as training
+from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_queries import WordQueries
 from lowbit.embeddings.word_training import Progress
 from lowbit.files.word_vector_files import read_word_vectors, write_word_vectors
@@ -26,12 +28,15 @@ class WordVectors(WordQueries):
         Floats [len(words), dim]; float32 is not copied.
     counts
         How often each word occurs, if that is known.
+    subwords
+        Where vectors of unknown words come from, if there is anything.
 
     Attributes
     ----------
     words : list of str
     vectors : float32 [len(words), dim]
     counts : int64 [len(words)] or None
+    subwords : SubwordTable or None
 
     Raises
     ------
@@ -45,13 +50,20 @@ class WordVectors(WordQueries):
     ([-1.0, -2.0], False, 2, 2)
     """
 
-    def __init__(self, words: Iterable[str], vectors: Any, counts: Any = None) -> None:
+    def __init__(
+        self,
+        words: Iterable[str],
+        vectors: Any,
+        counts: Any = None,
+        subwords: SubwordTable | None = None,
+    ) -> None:
         self.words = list(words)
         self.vectors = as_float32(vectors, "WordVectors", "vectors", ndim=2)
         if len(self.words) != len(self.vectors):
             raise ValueError(
                 f"WordVectors: {len(self.words)} words have {len(self.vectors)} vectors"
             )
+        self.subwords = subwords
         self._index = {word: i for i, word in enumerate(self.words)}
         if len(self._index) != len(self.words):
             twice = next(word for i, word in enumerate(self.words) if self._index[word] != i)
@@ -78,12 +90,14 @@ class WordVectors(WordQueries):
         epochs: int = 5,
         lr: float | None = None,
         min_lr: float = 1e-4,
-        cbow_gradient: str = "mean",
+        cbow_gradient: str = "word2vec",
+        ngrams: tuple[int, int] = (3, 6),
+        buckets: int = 2_000_000,
         seed: int = 0,
         deterministic: bool = False,
         progress: Progress = False,
     ) -> WordVectors:
-        """Learn vectors by negative sampling (word2vec; Mikolov et al., 2013).
+        """Learn vectors by negative sampling (word2vec, Mikolov et al., 2013; fastText).
 
         The corpus is read once and kept as 4 bytes a word. Windows do not reach over the end of a
         sentence; one of more than 1,000 words is cut.
@@ -97,13 +111,14 @@ class WordVectors(WordQueries):
             or pass what a tokenizer makes.
         method
             "skipgram": every word of a window predicts the word in its middle. "cbow": their mean
-            does; three to five times as fast, and worse for rare words.
+            does; faster, and worse for rare words. "fasttext": skip-gram with the mean of a word
+            and its character n-grams (Bojanowski et al., 2017), which give unknown words vectors.
         dim
             Length of a vector.
         window
             Words on either side at most; every centre draws a reach from 1 to `window`.
         negative
-            Random words for every centre. All words of a window share them.
+            Random words for every centre. All words of a window share them, but for "fasttext".
         min_count, max_vocab
             Rarer words are left out before windows are made; and all but so many of the others.
         sample
@@ -115,10 +130,14 @@ class WordVectors(WordQueries):
             Passes over the corpus.
         lr, min_lr
             The learning rate falls from one to the other. lr=None: 0.025 for skip-gram, 0.05 for
-            CBOW.
+            CBOW and fastText.
         cbow_gradient
-            "mean": each word of a window gets its share of the gradient, the derivative of the
-            loss. "word2vec": each gets all of it, as word2vec, fastText and gensim do.
+            "word2vec": each word of a window gets the gradient of the mean, as in word2vec and
+            gensim. "mean": it gets its share of that, the derivative of the loss, and learns more
+            slowly; a higher `lr` makes up for a part.
+        ngrams, buckets
+            For "fasttext": shortest and longest n-gram, in characters; n-grams are hashed to so
+            many buckets, of which those that a word of the corpus has get a row.
         seed
             Of every random choice.
         deterministic
@@ -163,10 +182,19 @@ class WordVectors(WordQueries):
             "lr": training.LEARNING_RATE[method] if lr is None else lr,
             "min_lr": min_lr,
         }
-        tables = training.train_tables(
-            read, method, dim, epochs, seed, deterministic, progress, options
+        subwords = None
+        if method == "fasttext":
+            subwords = _core.WordSubwords(words, *ngrams, buckets)
+            options["mean_gradient"] = False
+        inputs, _ = training.train_tables(
+            read, method, dim, epochs, seed, deterministic, progress, options, subwords
         )
-        return cls(words, np.ascontiguousarray(tables[0][:, :dim]), read.counts)
+        vectors = np.ascontiguousarray(inputs[: len(words), :dim])
+        if subwords is None:
+            return cls(words, vectors, read.counts)
+        rows = np.ascontiguousarray(inputs[len(words) :, :dim])
+        parts = SubwordTable(vectors, rows, subwords.buckets, tuple(ngrams), buckets)
+        return cls(words, parts.known_vectors(words), read.counts, parts)
 
     @classmethod
     def load(
@@ -178,18 +206,19 @@ class WordVectors(WordQueries):
         limit: int | None = None,
         mmap: bool = False,
     ) -> WordVectors:
-        """Read word2vec's text or binary format, GloVe's text, fastText's .vec, or safetensors.
+        """Read word2vec's text or binary format, GloVe's text, fastText's files, or safetensors.
 
         Parameters
         ----------
         path, format
-            A file; None: what its first bytes say, or "text", "binary", "safetensors".
+            A file; None: what its first bytes say, or "text", "binary", "safetensors", "fasttext".
         errors
             For bytes of words that are not UTF-8: "strict", "replace" or "ignore".
         limit
             Read only the first so many words.
         mmap
-            For safetensors: leave the vectors in the file; processes share them.
+            For safetensors: leave the vectors in the file; processes share them. For fastText's
+            .bin: leave those of n-grams there.
 
         Raises
         ------
@@ -202,7 +231,8 @@ class WordVectors(WordQueries):
         """Write a file, atomically; format=None goes by the suffix.
 
         ".safetensors" keeps any word, and the counts; ".bin" is word2vec's binary format, ".txt"
-        and ".vec" its text; format="glove" is text without the first line.
+        and ".vec" its text; format="glove" is text without the first line. format="fasttext" is
+        fastText's .bin, which alone keeps what unknown words need.
 
         Raises
         ------
@@ -218,7 +248,7 @@ class WordVectors(WordQueries):
         >>> WordVectors.load(path)["b"].tolist()
         [0.0, 1.0]
         """
-        write_word_vectors(path, self.words, self.vectors, self.counts, format)
+        write_word_vectors(path, self.words, self.vectors, self.counts, self.subwords, format)
 
     @property
     def dim(self) -> int:
@@ -240,11 +270,13 @@ class WordVectors(WordQueries):
         Raises
         ------
         KeyError
-            If it is not in the vocabulary.
+            If it is not in the vocabulary, and has no n-grams with vectors.
         """
-        if isinstance(word, str):
-            return self.vectors[self.index(word)].copy()
-        return self.vectors[[self.index(one) for one in word]]
+        if not isinstance(word, str):
+            return np.stack([self[one] for one in word])
+        if self.subwords is not None and word not in self._index:
+            return self.subwords.vector(word)
+        return self.vectors[self.index(word)].copy()
 
     def index(self, word: str) -> int:
         """The row of a word; KeyError if it has none."""
@@ -255,11 +287,13 @@ class WordVectors(WordQueries):
 
     def get(self, word: str, default: Any = None) -> Any:
         """The vector of a word [dim], or `default` if it has none."""
-        row = self._index.get(word)
-        return default if row is None else self.vectors[row].copy()
+        try:
+            return self[word]
+        except KeyError:
+            return default
 
     def restrict(self, words: Iterable[str] | int) -> WordVectors:
-        """Only these words, in their order, or the first so many.
+        """Only these words, in their order, or the first so many; without subwords.
 
         Raises
         ------

@@ -1,4 +1,5 @@
-"""Files of word vectors: word2vec's text and binary format, GloVe's text, safetensors.
+"""Files of word vectors: word2vec's text and binary format, GloVe's text, safetensors; fastText's
+.bin is in `fasttext_bin`.
 
     text     a line "words dim"; then a line for each word: the word, a space, dim numbers with
              spaces between. fastText's .vec is this, GloVe's text has no first line.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from itertools import pairwise
 from mmap import ACCESS_READ
 from mmap import mmap as map_file
@@ -22,12 +24,18 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from lowbit.embeddings.subwords import SubwordTable
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file
+from lowbit.files.fasttext_bin import (
+    is_fasttext_bin,
+    read_fasttext_bin,
+    write_fasttext_bin,
+)
 from lowbit.files.safetensors import SafetensorsFile, write_safetensors
 from lowbit.files.untrusted import open_regular, shorten
 
-FORMATS = ("safetensors", "text", "binary", "glove")
+FORMATS = ("safetensors", "text", "binary", "glove", "fasttext")
 SUFFIXES = {".safetensors": "safetensors", ".bin": "binary", ".txt": "text", ".vec": "text"}
 UTF8_ERRORS = ("strict", "replace", "ignore")
 LONGEST_LINE = 1 << 24
@@ -38,11 +46,12 @@ HEADER = re.compile(rb"(\d{1,12})[ \t]+(\d{1,6})[ \t]*\r?\n")
 
 
 class WordTable(NamedTuple):
-    """What such a file holds: words, float32 vectors [words, dim], int64 counts or None."""
+    """What such a file holds: words, float32 vectors [words, dim]; counts and subwords or None."""
 
     words: list[str]
     vectors: np.ndarray
-    counts: np.ndarray | None
+    counts: np.ndarray | None = None
+    subwords: SubwordTable | None = None
 
 
 def read_word_vectors(
@@ -59,14 +68,15 @@ def read_word_vectors(
     path
         The file.
     format
-        "text" (with a first line or without), "binary" or "safetensors"; None: what the first bytes
-        say.
+        "text" (with a first line or without), "binary", "safetensors" or "fasttext"; None: what the
+        first bytes say.
     errors
         For bytes of words that are not UTF-8: "strict" raises, "replace" and "ignore" do so.
     limit
         Read only the first so many words.
     mmap
-        For safetensors: leave the vectors in the file, from which the system reads what is used.
+        For safetensors: leave the vectors in the file, from which the system reads what is used;
+        for fastText's .bin those of n-grams.
 
     Raises
     ------
@@ -80,25 +90,33 @@ def read_word_vectors(
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "glove.txt"
     >>> _ = path.write_text("up 0 1\\ndown 0 -1\\n")
-    >>> words, vectors, _ = read_word_vectors(path)
-    >>> words, vectors.tolist()
+    >>> table = read_word_vectors(path)
+    >>> table.words, table.vectors.tolist()
     (['up', 'down'], [[0.0, 1.0], [0.0, -1.0]])
     """
     if errors not in UTF8_ERRORS:
         raise ValueError(f'read_word_vectors: errors="{errors}" is not one of {UTF8_ERRORS}')
     if limit is not None and limit < 1:
         raise ValueError(f"read_word_vectors: limit={limit} must be at least 1")
-    with open_regular(path) as file:
+    with BufferedReader(open_regular(path)) as file:
         format = format or _guess(file)
-        if mmap and format != "safetensors":
+        if mmap and format not in ("safetensors", "fasttext"):
             raise ValueError(f'read_word_vectors: format="{format}" cannot be mapped')
         if format == "binary":
             return _read_binary(file, str(path), errors, limit)
         if format in ("text", "glove"):
             return _read_text(file, str(path), errors, limit)
+    if format == "fasttext":
+        table = WordTable(*read_fasttext_bin(path, errors, mmap))
+        return table if limit is None else _first(table, limit)
     if format != "safetensors":
         raise ValueError(f'read_word_vectors: format="{format}" is not one of {FORMATS}')
     return _read_safetensors(path, limit, mmap)
+
+
+def _first(table: WordTable, limit: int) -> WordTable:
+    words, vectors, counts, _ = table
+    return WordTable(words[:limit], vectors[:limit], counts[:limit])
 
 
 def write_word_vectors(
@@ -106,11 +124,13 @@ def write_word_vectors(
     words: list[str],
     vectors: np.ndarray,
     counts: np.ndarray | None = None,
+    subwords: SubwordTable | None = None,
     format: str | None = None,
 ) -> None:
     """Write a file atomically; format=None goes by its suffix: .safetensors, .bin, .txt, .vec.
 
-    Numbers in text have as many digits as give the same float32 again.
+    format="fasttext" is fastText's .bin, which alone keeps the rows of n-grams. Numbers in text
+    have as many digits as give the same float32 again.
 
     Raises
     ------
@@ -124,6 +144,11 @@ def write_word_vectors(
             f"write_word_vectors: no format is known for {suffix or 'no suffix'!r}; pass format="
             f"{', '.join(FORMATS)}"
         )
+    if format == "fasttext":
+        if subwords is None:
+            raise ValueError('write_word_vectors: format="fasttext" needs vectors of n-grams')
+        write_fasttext_bin(path, words, counts, subwords)
+        return
     encoded = [word.encode() for word in words]
     if format == "safetensors":
         ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
@@ -159,6 +184,8 @@ def _guess(file: BinaryIO) -> str:
     """By the first bytes: safetensors' header is JSON, and text has no zeros in a binary row."""
     start = file.read(1 << 16)
     file.seek(0)
+    if is_fasttext_bin(start):
+        return "fasttext"
     if start[8:9] == b"{":
         return "safetensors"
     header = HEADER.match(start)
@@ -280,7 +307,7 @@ class _Collected:
         if not count:
             raise FileFormatError(f"{self._source}: there are no words")
         vectors = self._vectors if count == self.room else self._vectors[:count].copy()
-        return WordTable(list(self._index), vectors, None)
+        return WordTable(list(self._index), vectors)
 
 
 def _read_safetensors(path: str | os.PathLike[str], limit: int | None, mapped: bool) -> WordTable:

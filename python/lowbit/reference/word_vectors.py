@@ -173,30 +173,94 @@ def windows(
         How often each word occurs.
     """
     table = alias_table(counts.astype(np.float64) ** sampling.exponent)
-    keep = (keep_probability(counts, sampling.sample) * 2**32).astype(np.uint64)
-    token_key = stream_key(sampling.seed, 2 * epoch)
-    centre_key = stream_key(sampling.seed, 2 * epoch + 1)
+    key = stream_key(sampling.seed, 2 * epoch + 1)
     blocks = np.arange(sampling.negative // 4 + 1)
+    for place, word, sentence, i in _kept_words(sentences, counts, sampling, epoch):
+        random = philox(key, (place * len(blocks) + blocks).astype(np.uint64)).reshape(-1)
+        around = _around(sentence, i, int(random[0]), sampling.window)
+        drawn = draw(table, random[1 : sampling.negative + 1])
+        if len(around):
+            yield place, around, np.concatenate([[word], drawn[drawn != word]])
+
+
+def _kept_words(
+    sentences: list[np.ndarray], counts: np.ndarray, sampling: Sampling, epoch: int
+) -> Iterator[tuple[int, int, np.ndarray, int]]:
+    """Every word that stays: its place, itself, what stays of its sentence, its number in that."""
+    keep = (keep_probability(counts, sampling.sample) * 2**32).astype(np.uint64)
+    key = stream_key(sampling.seed, 2 * epoch)
     begin = 0
     for sentence in sentences:
         places = begin + np.arange(len(sentence))
         begin += len(sentence)
-        kept = random_words(token_key, places) < keep[sentence]
+        kept = random_words(key, places) < keep[sentence]
         places, sentence = places[kept], sentence[kept]
-        for i, (word, place) in enumerate(zip(sentence, places, strict=True)):
-            random = philox(centre_key, (place * len(blocks) + blocks).astype(np.uint64))
-            random = random.reshape(-1)
-            reach = 1 + (int(random[0]) * sampling.window >> 32)
-            around = np.delete(sentence[max(0, i - reach) : i + reach + 1], min(i, reach))
-            drawn = draw(table, random[1 : sampling.negative + 1])
-            if len(around):
-                yield int(place), around, np.concatenate([[word], drawn[drawn != word]])
+        for i, (word, place) in enumerate(zip(sentence.tolist(), places.tolist(), strict=True)):
+            yield place, word, sentence, i
+
+
+def _around(sentence: np.ndarray, i: int, random: int, window: int) -> np.ndarray:
+    """The words around number i, as far as a random word reaches."""
+    reach = 1 + (random * window >> 32)
+    return np.delete(sentence[max(0, i - reach) : i + reach + 1], min(i, reach))
+
+
+def ngram_buckets(word: str, shortest: int, longest: int, buckets: int) -> list[int]:
+    """Buckets of the character n-grams of a word between < and >, as fastText numbers them; none of
+    "</s>", its end of a line.
+
+    The hash is FNV-1a over bytes that are taken with their sign.
+
+    Examples
+    --------
+    >>> ngram_buckets("go", 3, 4, 2_000_000)  # <go, <go>, go>
+    [936865, 1456973, 203055]
+    """
+    text = f"<{word}>" if word != "</s>" else ""
+    found = []
+    for i in range(len(text)):
+        for n in range(shortest, min(longest, len(text) - i) + 1):
+            if n == 1 and i in (0, len(text) - 1):
+                continue  # < and > alone
+            value = 2166136261
+            for byte in text[i : i + n].encode():
+                signed = byte if byte < 128 else byte | 0xFFFFFF00
+                value = (value ^ signed) * 16777619 & 0xFFFFFFFF
+            found.append(value % buckets)
+    return found
+
+
+def subword_windows(
+    sentences: list[np.ndarray],
+    counts: np.ndarray,
+    rows: list[np.ndarray],
+    sampling: Sampling,
+    epoch: int,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, int]]:
+    """Place, inputs, targets and number of right targets of every example of fastText.
+
+    Inputs are the rows of a word and its n-grams, right targets the words around it, which have
+    negatives of their own.
+    """
+    table = alias_table(counts.astype(np.float64) ** sampling.exponent)
+    key = stream_key(sampling.seed, 2 * epoch + 1)
+    blocks = np.arange(2 * sampling.window * sampling.negative // 4 + 1)
+    for place, word, sentence, i in _kept_words(sentences, counts, sampling, epoch):
+        random = philox(key, (place * len(blocks) + blocks).astype(np.uint64)).reshape(-1)
+        around = _around(sentence, i, int(random[0]), sampling.window)
+        drawn = draw(table, random[1 : 1 + len(around) * sampling.negative])
+        wrong = drawn[drawn != np.repeat(around, sampling.negative)]
+        if len(around):
+            yield place, rows[word], np.concatenate([around, wrong]), len(around)
 
 
 def start_vectors(rows: int, dim: int, seed: int) -> np.ndarray:
-    """Vectors before training: uniform in +-0.5 / dim, by place; float32 [rows, dim]."""
+    """Vectors before training: uniform in +-1 / dim, by place; float32 [rows, dim].
+
+    As fastText and gensim; word2vec's program has half of that, and learns a little later.
+    """
     words = random_words(stream_key(seed, 1 << 63), np.arange(rows * dim))
-    uniform = (words >> np.uint32(8)) * np.float32(2.0**-24) - np.float32(0.5)
+    uniform = (words >> np.uint32(8)) * np.float32(2.0**-23) - np.float32(1)
     return (uniform * np.float32(1 / np.float32(dim))).reshape(rows, dim)
 
 
@@ -208,9 +272,14 @@ def step(
     lr: float,
     method: str,
     mean_gradient: bool = True,
+    positives: int = 1,
 ) -> float:
-    """One step of gradient descent in place; the loss before it. method: "skipgram" or "cbow"."""
-    labels = (np.arange(len(targets)) == 0).astype(x.dtype)
+    """One step of gradient descent in place; the loss before it.
+
+    method is "skipgram", "cbow", or "fasttext", which is CBOW's step with other examples and
+    without `mean_gradient`; the first `positives` targets have the label 1.
+    """
+    labels = (np.arange(len(targets)) < positives).astype(x.dtype)
     rows, columns = x[inputs], y[targets]
     if method == "skipgram":
         loss = pair_loss(rows, columns, labels)
