@@ -30,6 +30,7 @@ from rivals import word_vectors as rivals
 import lowbit as lb
 from lowbit import _core
 from lowbit.embeddings import word_training as training
+from lowbit.embeddings.subwords import SubwordTable
 from lowbit.reference import word_vectors as reference
 
 HELD_OUT_WINDOWS = 4000
@@ -67,11 +68,25 @@ def lowbit_training(
         "min_lr": 1e-4,
     }
 
+    dim, subwords = settings["dim"], None
+    if method == "fasttext":
+        subwords = _core.WordSubwords(words, 3, 6, settings["buckets"])
+
     def train() -> rivals.Trained:
+        epochs = settings["epochs"]
         x, y = training.train_tables(
-            read, method, settings["dim"], settings["epochs"], seed, deterministic, False, options
+            read, method, dim, epochs, seed, deterministic, False, options, subwords
         )
-        return words, x[:, : settings["dim"]], y[:, : settings["dim"]]
+        if subwords is None:
+            return words, x[:, :dim], y[:, :dim]
+        parts = SubwordTable(
+            x[: len(words), :dim],
+            x[len(words) :, :dim],
+            subwords.buckets,
+            (3, 6),
+            settings["buckets"],
+        )
+        return words, parts.known_vectors(words), y[:, :dim]
 
     return train
 
@@ -89,8 +104,8 @@ def held_out_loss(trained: rivals.Trained, lines: list[str], method: str, window
     for _, inputs, targets in islice(held_out, HELD_OUT_WINDOWS):
         labels = (np.arange(len(targets)) == 0).astype(float)
         rows = x[inputs].astype(np.float64), y[targets].astype(np.float64), labels
-        loss += (reference.pair_loss if method == "skipgram" else reference.bag_loss)(*rows)
-        pairs += len(targets) * (len(inputs) if method == "skipgram" else 1)
+        loss += (reference.bag_loss if method == "cbow" else reference.pair_loss)(*rows)
+        pairs += len(targets) * (1 if method == "cbow" else len(inputs))
     return loss / pairs
 
 
@@ -105,12 +120,13 @@ def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Na
         "epochs": options.epochs,
         "lr": 0.025,
         "mean_gradient": False,  # as gensim
+        "buckets": 2_000_000,
     }
     subjects = {
         "lowbit": lowbit_training(corpus, method, settings, 0, False),
         "lowbit deterministic": lowbit_training(corpus, method, settings, 0, True),
     }
-    count, rival = rivals.gensim_word2vec(corpus, method, settings, 0, options.threads)
+    count, rival = rivals.gensim(corpus, method, settings, 0, options.threads)
     subjects["gensim corpus_file"] = rival
     losses = {
         name: held_out_loss(train(), held_out, method, options.window)
@@ -145,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--megabytes", type=float, default=8, help="of Python's library")
-    parser.add_argument("--methods", nargs="+", default=["skipgram", "cbow"])
+    parser.add_argument("--methods", nargs="+", default=["skipgram", "cbow", "fasttext"])
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--window", type=int, default=5)
     parser.add_argument("--negative", type=int, default=5)

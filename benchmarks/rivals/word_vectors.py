@@ -1,6 +1,6 @@
 """gensim's word vectors, with the settings of lowbit's.
 
-Each function returns what trains, once a vocabulary is there; words of it, inputs and targets come
+Each function returns what trains, once a vocabulary is there; words of it, vectors and targets come
 out. gensim trains from a file, its fastest way ("corpus_file").
 """
 
@@ -15,13 +15,16 @@ import numpy as np
 Trained = tuple[list[str], np.ndarray, np.ndarray]
 
 
-def gensim_word2vec(
+def gensim(
     corpus: Path, method: str, settings: dict[str, Any], seed: int, threads: int
 ) -> tuple[int, Callable[[], Trained]]:
-    """How many words the corpus has, and Word2Vec's training."""
-    from gensim.models import Word2Vec
+    """How many words the corpus has, and the training of Word2Vec or FastText."""
+    from gensim.models import FastText, Word2Vec
 
-    model = Word2Vec(
+    more = {}
+    if method == "fasttext":
+        more = {"min_n": 3, "max_n": 6, "bucket": settings["buckets"]}
+    model = (FastText if more else Word2Vec)(
         vector_size=settings["dim"],
         window=settings["window"],
         negative=settings["negative"],
@@ -29,9 +32,10 @@ def gensim_word2vec(
         sample=settings["sample"],
         alpha=settings["lr"],
         min_alpha=1e-4,
-        sg=int(method == "skipgram"),
+        sg=int(method != "cbow"),
         seed=seed + 1,
         workers=threads,
+        **more,
     )
     model.build_vocab(corpus_file=str(corpus))
 

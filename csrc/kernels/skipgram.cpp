@@ -23,7 +23,7 @@ void skipgram(const WordPairsArgs& a) noexcept {
     for (int64_t t = 0; t < targets; ++t)
       s.out[t] = a.output + e.targets[e.target_begin[i] + t] * a.stride;
     double* const loss = i % a.loss_every == 0 ? a.loss : nullptr;
-    pair_gradients(s, inputs, targets, a.stride, e.positives[i], a.lr, loss);
+    pair_gradients(s, inputs, targets, a.stride, e.positives[i], a.lr, 1, loss);
     if (loss) *a.loss_pairs += inputs * targets;
     update_pairs(s, inputs, targets, a.stride,
                  [&](int64_t n, int64_t c, F32 delta) { add_to(s.in[n] + c, delta); });

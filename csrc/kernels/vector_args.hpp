@@ -21,7 +21,8 @@ struct WordExamples {
 
 // One step of gradient descent after the other over
 //   skipgram:   every input of an example with every target: sum of the losses of all pairs
-//   word_bags:  the mean of the inputs of an example with every target
+//   word_bags:  the mean of the inputs of an example with every target, where a target of label 0
+//               counts as often as there are targets of label 1, which share it
 // where the loss of scores s = x . y is softplus(-s) for the label 1 and softplus(s) for 0. An
 // example reads all of its rows before it changes any. Rows hold `stride` floats, a multiple of 16.
 struct WordPairsArgs {

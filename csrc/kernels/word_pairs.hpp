@@ -74,9 +74,10 @@ inline void multiply_rows(float* const* in, float* const* out, int64_t stride, f
   if constexpr (rows > 1) multiply_rows<rows - 1>(in, out, stride, sums, targets, left);
 }
 
-// g[n][t] = lr (label - sigmoid(in[n] . out[t])); the first `positives` targets have the label 1.
+// g[n][t] = lr (label - sigmoid(in[n] . out[t])); the first `positives` targets have the label 1,
+// the others count `weight` times.
 inline void pair_gradients(const PairScratch& s, int64_t inputs, int64_t targets, int64_t stride,
-                           int64_t positives, float lr, double* loss) {
+                           int64_t positives, float lr, float weight, double* loss) {
   multiply_rows<kPairRows>(s.in, s.out, stride, s.sums, targets, inputs);
   const int64_t pairs = inputs * targets;
   for (int64_t i = 0; i < pairs; i += kLanes) store(s.g + i, reduce_add16(s.sums + i * kLanes));
@@ -86,13 +87,18 @@ inline void pair_gradients(const PairScratch& s, int64_t inputs, int64_t targets
       for (int64_t t = 0; t < targets; ++t)
         losses[n * targets + t] = t < positives ? -s.g[n * targets + t] : s.g[n * targets + t];
     for (int64_t i = 0; i < pairs; i += kLanes) store(losses + i, softplus(load(losses + i)));
-    for (int64_t i = 0; i < pairs; ++i) *loss += double{losses[i]};
+    for (int64_t i = 0; i < pairs; ++i)
+      *loss += i % targets < positives ? double{losses[i]} : double{losses[i]} * double{weight};
   }
   const F32 one = set1(1.0f), minus = set1(-lr);
   for (int64_t i = 0; i < pairs; i += kLanes)
     store(s.g + i, minus / (one + exp(zero() - load(s.g + i))));
-  for (int64_t n = 0; n < inputs; ++n)
-    for (int64_t t = 0; t < positives; ++t) s.g[n * targets + t] += lr;
+  for (int64_t n = 0; n < inputs; ++n) {
+    float* g = s.g + n * targets;
+    for (int64_t t = 0; t < positives; ++t) g[t] += lr;
+    if (weight != 1)
+      for (int64_t t = positives; t < targets; ++t) g[t] *= weight;
+  }
 }
 
 // The gradients of 16 columns from a few of the targets, added to what others have left.

@@ -101,25 +101,24 @@ void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t
 void SubwordMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
                               ExampleBuffer& buffer) const {
   const auto [word, place] = kept[centre];
-  const auto blocks = static_cast<uint64_t>(2 * options_.window * options_.negative / 4 + 1);
+  const auto blocks = static_cast<uint64_t>(options_.negative / 4 + 1);
   const uint64_t first = static_cast<uint64_t>(place) * blocks;
   Philox block(key, first);
   const auto [begin, end] = reach(block, kept, centre);
   if (end - begin < 2) return;
+  const auto around = static_cast<int64_t>(buffer.targets.size());
   for (size_t i = begin; i < end; ++i)
     if (i != centre) buffer.targets.push_back(kept[i].word);
-  int64_t used = 1;  // random words
-  for (size_t i = begin; i < end; ++i) {
-    if (i == centre) continue;
-    for (int64_t n = 0; n < options_.negative; ++n, ++used) {
-      if (used % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(used / 4));
-      const int32_t drawn = negatives_.draw(block.word[used % 4]);
-      if (drawn != kept[i].word) buffer.targets.push_back(drawn);
-    }
+  const auto count = static_cast<int64_t>(end - begin - 1);
+  for (int64_t i = 1; i <= options_.negative; ++i) {
+    if (i % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(i / 4));
+    const int32_t drawn = negatives_.draw(block.word[i % 4]);
+    const auto right = buffer.targets.begin() + around;
+    if (std::find(right, right + count, drawn) == right + count) buffer.targets.push_back(drawn);
   }
   const std::span<const int32_t> rows = subwords_.rows(word);
   buffer.inputs.insert(buffer.inputs.end(), rows.begin(), rows.end());
-  buffer.end_example(static_cast<int32_t>(end - begin - 1));
+  buffer.end_example(static_cast<int32_t>(count));
 }
 
 }  // namespace lowbit::vectors

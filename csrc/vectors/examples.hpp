@@ -70,14 +70,14 @@ class WindowMaker {
   const std::vector<uint64_t> keep_;
 };
 
-// fastText: the rows of a centre and of its n-grams are inputs, the words around it targets, each
-// with negatives of its own, all in one example.
+// fastText: the rows of a centre and of its n-grams are inputs, the words around it targets, which
+// share their negatives.
 class SubwordMaker : public WindowMaker {
  public:
   SubwordMaker(const Corpus& corpus, const Subwords& subwords, const ExampleOptions& options)
       : WindowMaker(corpus, options), subwords_(subwords) {}
 
-  int64_t most_targets() const override { return 2 * options_.window * (1 + options_.negative); }
+  int64_t most_targets() const override { return 2 * options_.window + options_.negative; }
 
  private:
   void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,

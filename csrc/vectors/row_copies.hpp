@@ -17,8 +17,10 @@ class RowCopies {
   explicit RowCopies(int64_t shards) : share_(1.0f / static_cast<float>(shards)) {}
 
   // Forgets the copies, then takes one of every row named in `ids`, whose numbers become those of
-  // the copies. `places` is -1 for every row of the table, before and afterwards.
-  void take_rows(MatrixView<float> table, std::span<int32_t> ids, std::vector<int32_t>& places) {
+  // the copies. `places` is -1 for every row of the table, before and afterwards. Changes of rows
+  // that are named more than `often` times count less.
+  void take_rows(MatrixView<float> table, std::span<int32_t> ids, std::vector<int32_t>& places,
+                 float often) {
     rows_.clear(), weights_.clear();
     for (int32_t& id : ids) {
       int32_t& place = places[static_cast<size_t>(id)];
@@ -31,7 +33,7 @@ class RowCopies {
       id = place;
     }
     for (const int32_t row : rows_) places[static_cast<size_t>(row)] = -1;
-    for (float& weight : weights_) weight = weight_of(weight);
+    for (float& weight : weights_) weight = weight_of(weight, often);
     const auto count = static_cast<int64_t>(rows_.size());
     if (count > capacity_) {
       capacity_ = count + count / 4;
@@ -55,13 +57,13 @@ class RowCopies {
 
  private:
   static constexpr int64_t kAhead = 4;  // rows that are fetched
-  static constexpr float kOften = 8;
 
   // Of the change to a row that was named so many times. All shards change frequent rows in much
   // the same way, from the same beginning: the sum of their changes would go too far, and would
   // diverge, where their mean does not.
-  float weight_of(float times) const { return std::max(share_, std::min(1.0f, kOften / times)); }
-
+  float weight_of(float times, float often) const {
+    return std::max(share_, std::min(1.0f, often / times));
+  }
 
   std::vector<int32_t> rows_;  // of the table, in the order of the copies
   std::vector<float> weights_;  // of their changes

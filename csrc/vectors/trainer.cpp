@@ -36,6 +36,10 @@ void check_options(const Corpus& corpus, const TrainerOptions& o) {
   in_range("min_lr", o.min_lr, 0, o.lr);
 }
 
+// How often kPiece examples may name a row before its change counts less: at a learning rate of 0.1
+// 16 times diverge and 6 do not, at 0.05 neither do 16.
+float often_at(double lr) { return static_cast<float>(std::min(16.0, 0.6 / lr)); }
+
 std::unique_ptr<const WindowMaker> make_windows(const Corpus& corpus, const Subwords* subwords,
                                                 const TrainerOptions& options) {
   if (subwords) return std::make_unique<SubwordMaker>(corpus, *subwords, options.examples);
@@ -135,12 +139,14 @@ Passed Trainer::run_together(int64_t epoch, int64_t first, int64_t count) {
     parallel_for(count, 1, [&](int64_t i, int64_t stop) {
       for (; i < stop; ++i) {
         Shard& shard = *shards_[static_cast<size_t>(i)];
+        const double lr = lr_at(epoch, first + i);
         const WordExamples examples = shard.work.buffer.part(piece, piece + kPiece);
         places_.with([&](std::vector<int32_t>& places) {
-          shard.input.take_rows(input_, shard.work.buffer.inputs_of(examples), places);
-          shard.output.take_rows(output_, shard.work.buffer.targets_of(examples), places);
+          const float often = often_at(lr);
+          shard.input.take_rows(input_, shard.work.buffer.inputs_of(examples), places, often);
+          shard.output.take_rows(output_, shard.work.buffer.targets_of(examples), places, often);
         });
-        train(examples, lr_at(epoch, first + i), shard.work, shard.input.copies(),
+        train(examples, lr, shard.work, shard.input.copies(),
               shard.output.copies(), shard.passed);
       }
     });

@@ -118,7 +118,7 @@ class WordVectors(WordQueries):
         window
             Words on either side at most; every centre draws a reach from 1 to `window`.
         negative
-            Random words for every centre. All words of a window share them, but for "fasttext".
+            Random words for every centre. All words of a window share them.
         min_count, max_vocab
             Rarer words are left out before windows are made; and all but so many of the others.
         sample

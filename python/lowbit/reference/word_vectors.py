@@ -36,8 +36,10 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def pair_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> float:
+def pair_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray, weight: float = 1) -> float:
     """Loss of all inputs x [N, D] with all targets y [T, D], whose labels [T] are 1 or 0.
+
+    Targets of label 0 count `weight` times.
 
     Examples
     --------
@@ -45,11 +47,12 @@ def pair_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> float:
     4.0363
     """
     scores = x @ y.T
-    return float(softplus(np.where(labels == 1, -scores, scores)).sum())
+    losses = softplus(np.where(labels == 1, -scores, scores))
+    return float((losses * np.where(labels == 1, 1, weight)).sum())
 
 
 def pair_gradients(
-    x: np.ndarray, y: np.ndarray, labels: np.ndarray
+    x: np.ndarray, y: np.ndarray, labels: np.ndarray, weight: float = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `pair_loss` by x [N, D] and y [T, D].
 
@@ -59,13 +62,14 @@ def pair_gradients(
     >>> dx.tolist(), dy.tolist()
     ([[0.0, 0.0, 0.0, 0.0]], [[-0.5, -0.5, -0.5, -0.5], [0.5, 0.5, 0.5, 0.5]])
     """
-    g = sigmoid(x @ y.T) - labels
+    g = (sigmoid(x @ y.T) - labels) * np.where(labels == 1, 1, weight)
     return g @ y, g.T @ x
 
 
 def bag_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> float:
-    """`pair_loss` of the mean of x [N, D]."""
-    return pair_loss(x.mean(axis=0, keepdims=True), y, labels)
+    """`pair_loss` of the mean of x [N, D], where targets of label 0 count as often as there are
+    targets of label 1."""
+    return pair_loss(x.mean(axis=0, keepdims=True), y, labels, labels.sum())
 
 
 def bag_gradients(
@@ -76,7 +80,7 @@ def bag_gradients(
     Without `mean_gradient` each input gets the whole gradient of the mean instead of 1 / N of it,
     which is no derivative but what word2vec and fastText do.
     """
-    dmean, dy = pair_gradients(x.mean(axis=0, keepdims=True), y, labels)
+    dmean, dy = pair_gradients(x.mean(axis=0, keepdims=True), y, labels, labels.sum())
     return np.repeat(dmean / (len(x) if mean_gradient else 1), len(x), axis=0), dy
 
 
@@ -239,17 +243,17 @@ def subword_windows(
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, int]]:
     """Place, inputs, targets and number of right targets of every example of fastText.
 
-    Inputs are the rows of a word and its n-grams, right targets the words around it, which have
-    negatives of their own.
+    Inputs are the rows of a word and its n-grams, right targets the words around it, which share
+    their negatives.
     """
     table = alias_table(counts.astype(np.float64) ** sampling.exponent)
     key = stream_key(sampling.seed, 2 * epoch + 1)
-    blocks = np.arange(2 * sampling.window * sampling.negative // 4 + 1)
+    blocks = np.arange(sampling.negative // 4 + 1)
     for place, word, sentence, i in _kept_words(sentences, counts, sampling, epoch):
         random = philox(key, (place * len(blocks) + blocks).astype(np.uint64)).reshape(-1)
         around = _around(sentence, i, int(random[0]), sampling.window)
-        drawn = draw(table, random[1 : 1 + len(around) * sampling.negative])
-        wrong = drawn[drawn != np.repeat(around, sampling.negative)]
+        drawn = draw(table, random[1 : sampling.negative + 1])
+        wrong = drawn[~np.isin(drawn, around)]
         if len(around):
             yield place, rows[word], np.concatenate([around, wrong]), len(around)
 
@@ -277,7 +281,8 @@ def step(
     """One step of gradient descent in place; the loss before it.
 
     method is "skipgram", "cbow", or "fasttext", which is CBOW's step with other examples and
-    without `mean_gradient`; the first `positives` targets have the label 1.
+    without `mean_gradient`; the first `positives` targets have the label 1, and the others, which
+    these share, count as often as there are of them.
     """
     labels = (np.arange(len(targets)) < positives).astype(x.dtype)
     rows, columns = x[inputs], y[targets]
