@@ -127,6 +127,7 @@ void probe_arithmetic(Writer& w, F32 a, F32 b) {
   w.add(sqrt(abs(a)));
   w.add(exp(a));
   w.add(erf(a));
+  w.add(softplus(a));
   w.add(reduce_add(a));
   w.add(reduce_max(a));
 }
@@ -149,6 +150,7 @@ void simd_probe(const SimdProbe& p) noexcept {
   float tile[16 * 17];
   transpose16(p.finite, 19, tile, 17);
   for (int r = 0; r < kLanes; ++r) w.add(load(tile + r * 17));
+  w.add(reduce_add16(p.finite));
 }
 
 }  // namespace lowbit::LOWBIT_ISA
