@@ -157,6 +157,36 @@ def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Na
     process.print_table(head, rows)
 
 
+def compare_analogies(path: Path, options: argparse.Namespace) -> None:
+    """Analogies over 77,000 words whose vectors are sums of letters, so that some are right."""
+    lines = path.read_text("utf-8").lower().split("\n")
+    asked = [word for line in lines if line[:1] != ":" for word in line.split()]
+    words = list(dict.fromkeys([*asked, *(f"word{i}" for i in range(77_000))]))[:77_000]
+    rng = np.random.default_rng(0)
+    letters = {c: rng.standard_normal(options.dim) for c in sorted(set("".join(words)))}
+    vectors = np.stack([sum(letters[c] for c in word) for word in words]).astype(np.float32)
+    vectors += 0.1 * rng.standard_normal(vectors.shape, dtype=np.float32)
+
+    def evaluate() -> tuple[int, int]:
+        report = lb.WordVectors(words, vectors).evaluate_analogies(path)
+        return report.correct, report.total
+
+    rival = rivals.gensim_analogies(words, vectors, path)
+    seconds: dict[str, float] = {}
+    answers: dict[str, tuple[int, int]] = {}
+    for name, run in {"lowbit": evaluate, "gensim": rival}.items():
+        begin = CLOCKS[options.clock]()
+        answers[name] = run()
+        seconds[name] = CLOCKS[options.clock]() - begin
+    right, theirs = answers["lowbit"], answers["gensim"]
+    assert right[1] == theirs[1] and abs(right[0] - theirs[0]) <= 3, f"{right} is not {theirs}"
+    print(f"\n{right[1]:,} analogies, {right[0]:,} right, {len(words):,} x {options.dim}\n")
+    times = seconds["gensim"] / seconds["lowbit"]
+    rows = [[name, f"{taken:.2f}"] for name, taken in seconds.items()]
+    process.print_table(["", "seconds"], rows)
+    print(f"\n{times:.1f} times")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path)
@@ -170,8 +200,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: of all threads")
     parser.add_argument("--margin", type=float, default=0.03)
+    parser.add_argument("--analogies", type=Path, help="questions-words.txt: time these alone")
     options = parser.parse_args()
     lb.set_num_threads(options.threads)
+    if options.analogies:
+        compare_analogies(options.analogies, options)
+        return
     if options.corpus:
         lines = options.corpus.read_text("utf-8").split("\n")
     else:

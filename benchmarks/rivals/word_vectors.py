@@ -15,6 +15,23 @@ import numpy as np
 Trained = tuple[list[str], np.ndarray, np.ndarray]
 
 
+def gensim_analogies(
+    words: list[str], vectors: np.ndarray, path: Path
+) -> Callable[[], tuple[int, int]]:
+    """gensim's evaluation of analogies; right answers and questions."""
+    from gensim.models import KeyedVectors
+
+    table = KeyedVectors(vectors.shape[1])
+    table.add_vectors(words, vectors)
+
+    def evaluate() -> tuple[int, int]:
+        _, sections = table.evaluate_word_analogies(str(path))
+        right, wrong = (len(sections[-1][kind]) for kind in ("correct", "incorrect"))
+        return right, right + wrong
+
+    return evaluate
+
+
 def gensim(
     corpus: Path, method: str, settings: dict[str, Any], seed: int, threads: int
 ) -> tuple[int, Callable[[], Trained]]:

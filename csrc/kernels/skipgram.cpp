@@ -11,9 +11,9 @@ void skipgram(const WordPairsArgs& a) noexcept {
     const int64_t inputs = e.input_begin[i + 1] - e.input_begin[i];
     const int64_t targets = e.target_begin[i + 1] - e.target_begin[i];
     if (i + 1 < e.count) {
-      // Of the next window only the last word is new.
-      const int64_t last = e.input_begin[i + 2] - 1;
-      if (last >= e.input_begin[i + 1]) prefetch_row(a.input + e.inputs[last] * a.stride, a.stride);
+      const int64_t end = e.input_begin[i + 2];
+      for (int64_t n = a.sliding ? end - 1 : e.input_begin[i + 1]; n < end; ++n)
+        prefetch_row(a.input + e.inputs[n] * a.stride, a.stride);
       for (int64_t t = e.target_begin[i + 1]; t < e.target_begin[i + 2]; ++t)
         prefetch_row(a.output + e.targets[t] * a.stride, a.stride);
     }

@@ -30,6 +30,7 @@ struct WordPairsArgs {
   float* output;  // the table of targets
   int64_t stride;
   WordExamples examples;
+  bool sliding;  // of the inputs of the next example only the last is new: others are in the cache
   float lr;
   // word_bags: whether an input takes 1 / inputs of the gradient, as the mean's derivative says, or
   // all of it, as word2vec and fastText do.

@@ -197,6 +197,7 @@ void Trainer::train(const WordExamples& examples, double lr, Work& work, MatrixV
   args.input = input.data, args.output = output.data;
   args.stride = input_.stride;
   args.examples = examples;
+  args.sliding = options_.method != Method::fasttext;
   args.lr = static_cast<float>(lr);
   args.mean_gradient = options_.mean_gradient;
   args.loss_every = kLossEvery;
