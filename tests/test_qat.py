@@ -60,7 +60,7 @@ def test_a_forward_pass_multiplies_with_what_quantize_gives(format, double_quant
     w = normal(*shape)
     rounded = WeightRounding(QatConfig(format, 32, double_quant), w).forward(w)
     expected = quantize(w, format, 32, double_quant)
-    assert rounded.format == format and rounded.double_quant == double_quant
+    assert rounded.format == format and rounded.double_quant == expected.double_quant
     assert np.array_equal(rounded.codes(), expected.codes())
     assert np.array_equal(rounded.scales(), expected.scales())
 

@@ -174,7 +174,7 @@ def test_auto_takes_tiles_from_32_rows_on(tiles: None) -> None:
     ("compute", "message"),
     [
         ("bf16", r'compute="bf16" needs bf16 tiles \(AMX\), and the instruction set in use is'),
-        ("int8", r'compute="int8" needs a weight in int8, int4 or nf4, and this one is fp32'),
+        ("int8", r'compute="int8" needs a weight in int8, int4, nf4, fp4, mxfp4, and this one is'),
         ("fp8", r'compute="fp8" is not known; use "auto", "fp32", "int16", "int8" or "bf16"'),
     ],
 )
