@@ -179,6 +179,13 @@ def test_rows_that_are_read_twice_round_as_the_reference_says(isa):
         np.testing.assert_allclose(lb.quantize(w, format, None).dequantize(), expected, 1e-6)
 
 
+@pytest.mark.parametrize("cols", [2064, 2070])  # rows that begin at whole lines, or anywhere
+def test_results_that_are_streamed_to_memory_are_the_same(isa, cols):
+    q = lb.quantize(normal(2049, cols), "int8", 32)  # kStreamedBytes and a little more
+    scales = np.repeat(q.scales(), 32, axis=1)[:, :cols]
+    assert np.array_equal(q.dequantize(), q.codes() * scales)
+
+
 LEVELS = {"int8": np.arange(-127, 128), "int4": np.arange(-8, 8), **levels.LEVELS}
 
 

@@ -48,8 +48,9 @@ constexpr int64_t kQuantizeScratch = kBlockRows * kQuantizeColumns;
 // Rows [16 block_begin, 16 block_end) of any format to floats.
 struct DequantizeArgs {
   WeightView source;
-  MatrixView<float> out;  // [rows, cols]
+  MatrixView<float> out;  // [rows, cols]; each row aligned to 64 bytes to be streamed
   int64_t block_begin, block_end;
+  bool stream;
 };
 
 // Elements [begin, end) of an array of 16-bit floats to float32.

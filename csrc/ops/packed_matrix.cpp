@@ -238,13 +238,28 @@ PackedMatrix quantize_to(MatrixView<const float> w, MatrixView<const float> scal
   return m;
 }
 
+namespace {
+
+// Results of this size are streamed to memory: most of one would have left the caches before it is
+// read, and a line that is stored is read from memory first. Together with a sum of the result that
+// follows at once (Zen 4, 32 MB of cache) streaming is even here, and a quarter faster at 24 MB.
+constexpr int64_t kStreamedBytes = int64_t{16} << 20;
+
+bool is_streamed(MatrixView<float> out) {
+  const bool aligned = reinterpret_cast<uintptr_t>(out.data) % 64 == 0 && out.stride % 16 == 0;
+  return aligned && out.rows * out.cols * int64_t{sizeof(float)} >= kStreamedBytes;
+}
+
+}  // namespace
+
 void dequantize(const WeightView& w, MatrixView<float> out) {
   check(out.rows == w.rows && out.cols == w.cols, "dequantize: out is (", out.rows, ", ", out.cols,
         "), the matrix is (", w.rows, ", ", w.cols, ")");
   Trace trace("dequantize", format_info(w.format).name, w.rows, "x", w.cols);
   const int64_t grain = std::max<int64_t>(1, 65536 / (kBlockRows * std::max<int64_t>(1, w.cols)));
+  const bool stream = is_streamed(out);
   parallel_for(ceil_div(w.rows, kBlockRows), grain, [&](int64_t begin, int64_t end) {
-    kernels().dequantize({w, out, begin, end});
+    kernels().dequantize({w, out, begin, end, stream});
   });
 }
 

@@ -47,6 +47,11 @@ inline void store_first(float* p, F32 v, int n) {
   _mm256_maskstore_ps(p, detail::first(n), v.lo);
   _mm256_maskstore_ps(p + 8, detail::first(n - 8), v.hi);
 }
+inline void stream(float* p, F32 v) {
+  _mm256_stream_ps(p, v.lo);
+  _mm256_stream_ps(p + 8, v.hi);
+}
+inline void stream_fence() { _mm_sfence(); }
 
 inline F32 operator+(F32 a, F32 b) {
   return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};

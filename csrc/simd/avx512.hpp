@@ -40,6 +40,8 @@ inline F32 load_first(const float* p, int n) {
 inline void store_first(float* p, F32 v, int n) {
   _mm512_mask_storeu_ps(p, detail::first(n), v.v);
 }
+inline void stream(float* p, F32 v) { _mm512_stream_ps(p, v.v); }
+inline void stream_fence() { _mm_sfence(); }
 
 inline F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }

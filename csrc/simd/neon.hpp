@@ -50,6 +50,8 @@ inline void store_first(float* p, F32 v, int n) {
   store(lanes, v);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
 }
+inline void stream(float* p, F32 v) { store(p, v); }
+inline void stream_fence() {}
 
 inline F32 operator+(F32 a, F32 b) {
   return detail::each<F32>([&](int i) { return vaddq_f32(a.q[i], b.q[i]); });

@@ -34,6 +34,8 @@ inline F32 load_first(const float* p, int n) {
 inline void store_first(float* p, F32 v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v.lane[i];
 }
+inline void stream(float* p, F32 v) { store(p, v); }
+inline void stream_fence() {}
 
 inline F32 operator+(F32 a, F32 b) {
   return detail::each<F32>([&](int i) { return a.lane[i] + b.lane[i]; });

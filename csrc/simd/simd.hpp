@@ -7,6 +7,9 @@
 //   F32, I32                      16 floats, 16 int32
 //   zero() set1(v) load(p) store(p, v)               unaligned
 //   load_first(p, n) store_first(p, v, n)            the first n lanes, 0 <= n <= 16; rest zero
+//   stream(p, v)                  store to p aligned to 64 bytes, past the caches where that can be
+//                                 said: the line is not read first. Other threads may read what
+//                                 was streamed after stream_fence()
 //   a + b, a - b, a * b, a / b, min, max, sqrt, abs, fma(a, b, c) = a * b + c
 //   select_less(a, b, x, y)       a < b ? x : y, lane by lane
 //   copysign(magnitude, sign)

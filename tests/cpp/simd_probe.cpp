@@ -147,6 +147,10 @@ void simd_probe(const SimdProbe& p) noexcept {
     store_first(lanes, load_first(p.finite + n, n), n);
     w.add(load(lanes));
   }
+  alignas(64) float line[kLanes];
+  stream(line, load(p.finite + 1));
+  stream_fence();
+  w.add(load(line));
   float tile[16 * 17];
   transpose16(p.finite, 19, tile, 17);
   for (int r = 0; r < kLanes; ++r) w.add(load(tile + r * 17));

@@ -28,6 +28,10 @@ LOWBIT_EMULATED __m512 mm512_loadu_ps(const void* p) {
   return v;
 }
 LOWBIT_EMULATED void mm512_storeu_ps(void* p, __m512 v) { std::memcpy(p, &v, sizeof v); }
+LOWBIT_EMULATED void mm512_stream_ps(void* p, __m512 v) {
+  const Floats in{v};
+  for (int h = 0; h < 2; ++h) _mm256_stream_ps(static_cast<float*>(p) + 8 * h, in.half[h]);
+}
 LOWBIT_EMULATED __m512 mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
   Floats out;
   for (int i = 0; i < 16; ++i)
@@ -362,6 +366,8 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_srli_epi32 LOWBIT_CALL(mm512_srli_epi32)
 #undef _mm512_storeu_ps
 #define _mm512_storeu_ps LOWBIT_CALL(mm512_storeu_ps)
+#undef _mm512_stream_ps
+#define _mm512_stream_ps LOWBIT_CALL(mm512_stream_ps)
 #undef _mm512_storeu_si512
 #define _mm512_storeu_si512 LOWBIT_CALL(mm512_storeu_si512)
 #undef _mm512_sub_epi32
