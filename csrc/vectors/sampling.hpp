@@ -6,6 +6,7 @@
 //   centre p, B blocks from p B of the second: word 0 makes the window, then one word a negative
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
