@@ -1,5 +1,6 @@
 """`lowbit finetune --qat` and `lowbit quantize --distill` on a tiny model."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def test_finetune_writes_a_model_in_few_bits(folder, table, capsys, here, format
     assert model.label_names == ["bad", "good"] and model.encoder.format == format
     texts = ["the film was awful", "the room was great, and clean"]
     assert model.predict(texts).tolist() == [0, 1]
-    assert not (here / "mine" / "adapter").exists() and (here / "mine" / "curves.png").is_file()
+    assert not (here / "mine" / "adapter").exists()
+    drawn = importlib.util.find_spec("matplotlib") is not None
+    assert (here / "mine" / "curves.png").is_file() == drawn
 
 
 def test_finetune_says_where_the_model_is(folder, table, capsys):
