@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,22 +15,24 @@ Neighbours = list[tuple[str, float]]
 METHODS = ("3cosadd", "3cosmul")
 
 
-class WordQueries:
+class WordQueries(ABC):
     """Words and vectors that can be asked; use `WordVectors`."""
 
     words: list[str]
     vectors: np.ndarray
     _unit: np.ndarray | None = None
 
+    @abstractmethod
     def __getitem__(self, word: str | list[str]) -> np.ndarray:
-        raise NotImplementedError
+        """The vectors of words."""
 
+    @abstractmethod
     def __contains__(self, word: object) -> bool:
-        raise NotImplementedError
+        """Whether a word has a row."""
 
+    @abstractmethod
     def index(self, word: str) -> int:
         """The row of a word."""
-        raise NotImplementedError
 
     def unit_vectors(self) -> np.ndarray:
         """Vectors of length 1, float32 [len(self), dim]; computed once and kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ class TrainingOptions:
         return self.lr * (total - step) / max(1, total - warmup)
 
 
-class Loop:
+class Loop(ABC):
     """The steps of a training, whatever it trains; what differs is in the three methods below.
 
     Parameters
@@ -179,14 +180,14 @@ class Loop:
         self._finish()
         return self.history
 
+    @abstractmethod
     def _loss_and_gradients(self, batch: TokenBatch, rows: np.ndarray, seed: int) -> float:
         """The loss of the texts `rows`; gradients are left in `parameters`."""
-        raise NotImplementedError
 
-    def _evaluate(self, step: int, epoch: int) -> None:
+    def _evaluate(self, step: int, epoch: int) -> None:  # noqa: B027  (not all trainings do)
         """Called between steps, when it is time."""
 
-    def _finish(self) -> None:
+    def _finish(self) -> None:  # noqa: B027
         """Called after the last step."""
 
     def _steps(self, optimizer: AdamW, total: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import numpy as np
 from lowbit.arrays import as_float32
 
 
-class Additive:
+class Additive(ABC):
     """What `Learned` and `Sinusoidal` share: they have a vector for each position."""
 
+    @abstractmethod
     def rows(self, positions: Any) -> np.ndarray:
         """The vectors of these positions, float32 [..., dim]."""
-        raise NotImplementedError
 
     def __call__(self, x: Any, positions: Any = None) -> np.ndarray:
         """x [..., T, dim] plus the vectors of `positions` [T] or [..., T]; None counts from 0."""

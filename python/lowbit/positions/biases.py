@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from lowbit.arrays import as_float32
 from lowbit.positions.config import blamed_on, read_config
 
 
-class Bias:
+class Bias(ABC):
     """What all of them share: they depend on where query and key stand.
 
     `scheme(queries, keys)` takes positions [Q] and [K], or [batches, Q] and [batches, K]; without
@@ -28,9 +29,9 @@ class Bias:
             raise ValueError(f"{name}: queries have shape {i.shape}, keys {j.shape}")
         return self._of(i[..., None, :, None], j[..., None, None, :]).astype(np.float32)
 
+    @abstractmethod
     def _of(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """For positions that broadcast to [..., 1, Q, K]."""
-        raise NotImplementedError
 
 
 def _positions(value: Any, name: str, argument: str) -> np.ndarray:
