@@ -31,10 +31,13 @@ def layer(seed: int, columns: int = 96, dead: int = 0) -> tuple[list[np.ndarray]
     return weights, x.astype(np.float32)
 
 
-def statistics(x: np.ndarray) -> InputStatistics:
+def statistics(x: np.ndarray, centred: bool = False) -> InputStatistics:
     seen = InputStatistics(x.shape[1])
     for first in range(0, len(x), 70):
         seen.observe(x[first : first + 70])
+    if centred:
+        seen.centre()
+        seen.centre()  # once is enough
     return seen
 
 
@@ -47,7 +50,7 @@ def output_error(x, weights, values, shifts=(0, 0)) -> float:
 def test_statistics_are_those_of_all_rows(centred):
     _, x = layer(0)
     x[:, 3] = 7
-    seen = statistics(x)
+    seen = statistics(x, centred)
     assert seen.count == 300
     for got, expected in (
         (seen.mean, x.mean(axis=0)),
@@ -56,7 +59,7 @@ def test_statistics_are_those_of_all_rows(centred):
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     y = x.astype(np.float64) - (x.mean(axis=0, dtype=np.float64) if centred else 0)
-    h = seen.hessian(centred)
+    h = seen.moments.matrix()
     np.testing.assert_allclose(h, y.T @ y, rtol=1e-4, atol=1e-5 * np.abs(h).max())
     assert (np.diag(h) >= 0).all()
 
@@ -68,7 +71,7 @@ def test_inputs_that_are_not_finite_are_named_and_leave_no_trace():
         x[1, 2] = value
         with pytest.raises(ValueError, match=rf"observe: x\[1, 2\] is {value}"):
             seen.observe(x)
-    assert seen.count == 0 and not seen.largest.any() and not seen.hessian().any()
+    assert seen.count == 0 and not seen.largest.any() and not seen.moments.matrix().any()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -76,7 +79,7 @@ def test_inputs_that_are_not_finite_are_named_and_leave_no_trace():
 def test_awq_finds_the_scales_of_the_reference(store, seed):
     weights, x = layer(seed, dead=3 * (seed % 2))
     seen = statistics(x)
-    got = awq_scales(weights, seen.hessian(), seen.magnitude, store.format, store.group_size)
+    got = awq_scales(weights, seen.moments, seen.magnitude, store.format, store.group_size)
 
     def values(w):
         return quantize(w, store.format, store.group_size).dequantize().astype(np.float64)
@@ -145,12 +148,12 @@ def test_smoothed_inputs_lose_less_in_eight_bits():
 @pytest.mark.parametrize("name", METHODS)
 def test_corrected_biases_take_the_mean_error_away_and_lose_less(name, store):
     weights, x = layer(3)
-    seen = statistics(x)
     errors = []
     for correct in (False, True):
-        rounded = round_together(weights, METHODS[name], store, seen, seen.hessian(correct))
+        seen = statistics(x, correct)
+        rounded = round_together(weights, METHODS[name], store, seen)
         values = [rounded.values(i) for i in range(2)]
-        shifts = [bias_shift(w, v, seen.mean) for w, v in zip(weights, values, strict=True)]
+        shifts = [bias_shift(v - w, seen.mean) for w, v in zip(weights, values, strict=True)]
         for w, v, shift in zip(weights, values, shifts, strict=True):
             exact = reference.corrected_bias(np.zeros(len(w)), w, v, x)
             np.testing.assert_allclose(-shift, exact, rtol=1e-3, atol=1e-3)
@@ -165,11 +168,11 @@ def test_corrected_biases_take_the_mean_error_away_and_lose_less(name, store):
 @pytest.mark.parametrize("store", [store for store in STORES if store.format != "int8"])
 def test_every_method_for_inputs_beats_nearest_values(store, seed, correct):
     weights, x = layer(seed)
-    seen = statistics(x)
+    seen = statistics(x, correct)
     y = x - seen.mean.astype(np.float32) if correct else x
 
     def error(name):
-        rounded = round_together(weights, METHODS[name], store, seen, seen.hessian(correct))
+        rounded = round_together(weights, METHODS[name], store, seen)
         assert [q.shape for q in rounded.matrices] == [w.shape for w in weights]
         assert all(q.double_quant == store.double_quant for q in rounded.matrices)
         return output_error(y, weights, [rounded.values(i) for i in range(2)])
@@ -191,7 +194,7 @@ def test_methods_have_names_and_can_be_put_together():
         find_method("best", "f")
     weights, x = layer(4)
     seen = statistics(x)
-    more = PackedFormat("int4", 32), seen, seen.hessian()
+    more = PackedFormat("int4", 32), seen
     rounded, plain = (round_together(weights, m, *more) for m in (both, METHODS["gptq"]))
     for one, other in zip(rounded.matrices, plain.matrices, strict=True):
         assert not np.array_equal(one.codes(), other.codes())
@@ -206,8 +209,8 @@ def test_bad_arguments_are_named():
         (([w, w[:, :2]], h, m), r"got \(4, 3\), \(4, 2\)"),
         (([m], h, m), r"awq_scales: weights\[0\] has shape \(3,\)"),
         (([w * np.nan], h, m), r"awq_scales: weights\[0\]\[0, 0\] is nan; not finite"),
-        (([w], h[:2], m), r"awq_scales: hessian has shape \(2, 3\); the weights ask for \(3, 3\)"),
-        (([w], h + np.inf, m), r"awq_scales: hessian\[0, 0\] is inf"),
+        (([w], h[:2], m), r"awq_scales: the hessian has shape \(2, 3\); w has 3 columns"),
+        (([w], h + np.inf, m), "awq_scales: the hessian holds NaN, infinity"),
         (([w], h, -m), r"awq_scales: magnitude\[0\] is -1.0; a magnitude is 0 or more"),
         (([w], h, m[:2]), r"awq_scales: magnitude has shape \(2,\)"),
         (([w], h, m, "int3"), "int3"),

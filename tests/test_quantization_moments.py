@@ -43,7 +43,7 @@ def test_sums_norms_and_factor(columns):
 
 
 def test_the_factor_is_computed_once_and_for_one_damping():
-    moments = SecondMoments.from_matrix(np.eye(4), 4)
+    moments = SecondMoments.of(np.eye(4), 4, "f")
     moments.factor(0.01)
     with pytest.raises(ValueError, match=r"damped by 0.01, not 0.1"):
         moments.factor(0.1)
@@ -61,10 +61,10 @@ def test_the_factor_is_computed_once_and_for_one_damping():
 )
 def test_matrices_that_are_no_sums_are_refused(matrix, message):
     with pytest.raises(ValueError, match=message):
-        SecondMoments.from_matrix(matrix, 4)
+        SecondMoments.of(matrix, 4, "f")
 
 
 def test_sums_that_are_not_positive_are_refused():
     matrix = np.array([[1.0, 5.0], [5.0, 1.0]])
     with pytest.raises(ValueError, match="not positive; use more inputs or damping"):
-        SecondMoments.from_matrix(matrix, 2).factor(0.01)
+        SecondMoments.of(matrix, 2, "f").factor(0.01)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowbit import _core
 from lowbit.models.layer_inputs import LayerInputs
 from lowbit.models.layers import Linear, TransformerLayer
 from lowbit.models.weight_store import WeightFormat
@@ -78,9 +79,6 @@ class Calibration:
         self._method = method
         self._bias_correction = bias_correction
         self._compute = compute
-        # GPTQ alone takes the sums as they are; the others, and centred sums, need a copy.
-        rounding = method.scaling is None and method.rounding is METHODS["gptq"].rounding
-        self._in_place = rounding and not bias_correction
         self.reports: list[LinearReport] = []
 
     def round_layer(self, layer: TransformerLayer) -> None:
@@ -89,6 +87,8 @@ class Calibration:
 
     def _round(self, linears: list[Linear], inputs: InputStatistics) -> None:
         """Round linears that have one input; those of one format together."""
+        if self._bias_correction:
+            inputs.centre()
         asked = {linear.name: self._format_of(linear.name) for linear in linears}
         for format in dict.fromkeys(asked.values()):
             if format is not None:
@@ -96,14 +96,15 @@ class Calibration:
                 self._round_to(PackedFormat(*format), own, inputs)
 
     def _round_to(self, store: PackedFormat, own: list[Linear], inputs: InputStatistics) -> None:
-        moments = inputs.moments if self._in_place else inputs.hessian(self._bias_correction)
         weights = [linear.weight for linear in own]
-        rounded = round_together(weights, self._method, store, inputs, moments)
+        rounded = round_together(weights, self._method, store, inputs)
+        _core.trim_memory()  # of the work, before the changes are looked at
         for index, linear in enumerate(own):
-            values = rounded.values(index)
-            self.reports.append(_report(linear, values, rounded, index, moments))
+            change = rounded.values(index)
+            change -= linear.weight
+            self.reports.append(_report(linear, change, rounded, index, inputs.moments))
             if self._bias_correction:
-                linear.bias = linear.bias - bias_shift(linear.weight, values, inputs.mean)
+                linear.bias = linear.bias - bias_shift(change, inputs.mean)
             linear.weight = rounded.matrices[index]._packed
             linear.compute = self._compute
             if rounded.scales is not None:
@@ -112,25 +113,17 @@ class Calibration:
 
 def _report(
     linear: Linear,
-    values: np.ndarray,
+    change: np.ndarray,
     rounded: Rounded,
     index: int,
-    moments: SecondMoments | np.ndarray,
+    moments: SecondMoments,
 ) -> LinearReport:
     exact, matrix = linear.weight, rounded.matrices[index]
-    change = values - exact
-
-    def norm(w: np.ndarray) -> float:
-        """Of the outputs: the square is the sum of w moments w^T over the diagonal."""
-        if isinstance(moments, SecondMoments):
-            return moments.norm(w)
-        return float(np.sqrt(np.sum((w @ moments) * w)))
-
     return LinearReport(
         linear.name,
         matrix.shape,
         matrix.format,
         matrix.nbytes,
         float(np.linalg.norm(change) / max(float(np.linalg.norm(exact)), 1e-30)),
-        norm(change) / max(norm(exact), 1e-30),
+        moments.norm(change) / max(moments.norm(exact), 1e-30),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lowbit.files.model_folder import ModelFolder, open_model_folder
-from lowbit.models.sensitivity import TABLES, Sensitivity, formats_of, without_texts
+from lowbit.models.sensitivity import BASE, TABLES, Sensitivity, formats_of, without_texts
 from lowbit.models.weight_store import Progress, WeightFormat, WeightStore, stored_bytes
 from lowbit.quantization.allocation import allocate, parse_size
 
@@ -142,7 +142,8 @@ def _by_texts(
 ) -> dict[str, list[float]]:
     from lowbit.models.encoder import Encoder  # which imports this module
 
-    encoder = Encoder(folder, WeightStore("int8", None, embeddings="int8"), pooler)
+    store = WeightStore(*BASE, embeddings=BASE.format)
+    encoder = Encoder(folder, store, pooler)
     return Sensitivity(encoder, folder, texts, progress).measure()
 
 

@@ -18,6 +18,8 @@ from lowbit.quantization.input_statistics import InputStatistics
 
 BATCH_TOKENS = 512
 """Tokens that pass through a layer together, or one text."""
+WIDE_TOKENS = 128
+"""Of these, how many have the wide part's values at a time while sums of products are gathered."""
 
 Visit = Callable[[list[Linear], InputStatistics], None]
 
@@ -122,7 +124,14 @@ class LayerInputs:
         for i in range(len(inside)):
             inside[i] = layer.attended(inside[i], hidden[i])
         visit([layer.intermediate], _statistics(inside))
-        visit([layer.output], _statistics(layer.inner(attended) for attended in inside))
+        visit(
+            [layer.output],
+            _statistics(
+                layer.inner(attended[first : first + WIDE_TOKENS])
+                for attended in inside
+                for first in range(0, len(attended), WIDE_TOKENS)
+            ),
+        )
         for i, attended in enumerate(inside):
             hidden[i] = layer.fed_forward(layer.inner(attended), attended)
 

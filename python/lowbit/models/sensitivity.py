@@ -1,11 +1,11 @@
 """What it would cost to store each weight of an encoder in each of some formats.
 
-With texts, the cost is what a format does to their vectors: 1 - cosine, when this weight alone is
-rounded. Every weight is tried once, in the format of fewest bits. How much less the others do
+With texts, the cost is what a format does to their vectors: 1 - cosine, when this weight alone
+changes. Every weight is changed once, around a model in the format of fewest bits, which is the one
+that takes no more memory than what comes out: there it is exact for once. What the formats do
 follows from the outputs of the layer, whose change is known for every format from the sums of
 products of its inputs: small errors reach the vectors through the same linear map, so the cost
-grows with their square. The weights around the tried one are in int8, which is near enough to exact
-and a quarter of the memory.
+grows with their square.
 
 Without texts, the cost is the square of the relative change of the weight.
 """
@@ -46,12 +46,14 @@ LINEARS = (
     WeightFormat("fp16"),
     WeightFormat("fp32"),
 )
-TRIED = LINEARS[0]
+BASE = LINEARS[0]
 TABLES = {
-    WORDS: (TRIED, *LINEARS[2:]),
+    WORDS: (BASE, *LINEARS[2:]),
     POSITIONS: LINEARS[2:],
 }
 """Formats to choose from, that of fewest bits first."""
+TRIED_TABLES = {WORDS: WeightFormat("int8"), POSITIONS: BASE}
+"""Tables are tried in another format than they have in a model in `BASE`: one that is not large."""
 NO_VECTOR = 1e-6
 """Part of its own error that a weight costs when no vector depends on it: it gets what is left."""
 TRY_TOKENS = 4096
@@ -88,7 +90,7 @@ class Sensitivity:
     Parameters
     ----------
     encoder
-        The model in int8. Its weights are as before when measuring is over.
+        The model in `BASE`. Its weights are as before when measuring is over.
     folder
         Where the exact weights are.
     texts
@@ -114,7 +116,7 @@ class Sensitivity:
         """What each of `formats_of` costs both tables and every linear; the pooler, hardly any."""
         encoder, layers = self._encoder, self._encoder.layers
         with closing(encoder.layer_inputs(self._texts)) as inputs:
-            self._exact = self._vectors(inputs, 0)
+            self._before = self._vectors(inputs, 0)
             for name in TABLES:
                 self._losses[name] = self._of_table(inputs, name)
             for i, layer in enumerate(layers):
@@ -141,8 +143,8 @@ class Sensitivity:
         return _core.l2_normalize(np.concatenate(found))
 
     def _drift(self, inputs: LayerInputs, first: int) -> float:
-        """1 - mean cosine with the vectors before anything was tried."""
-        change = self._vectors(inputs, first) - self._exact
+        """1 - mean cosine with the vectors of the model as it is."""
+        change = self._vectors(inputs, first) - self._before
         _core.trim_memory()  # of the batches, since sums of products may be in memory too
         return float(np.sum(change.astype(np.float64) ** 2)) / (2 * len(change))
 
@@ -152,11 +154,10 @@ class Sensitivity:
         for linear in linears:
             exact = self._folder.read(f"{linear.name}.weight")
             before = linear.weight
-            tried = linear.weight = round_weight(exact, TRIED)
+            linear.weight = exact
             drift = self._drift(inputs, index)
             linear.weight = before
-            gain = drift / max(moments.norm(dense_weight(tried) - exact) ** 2, 1e-30)
-            del tried
+            gain = drift / max(moments.norm(dense_weight(before) - exact) ** 2, 1e-30)
             self._losses[linear.name] = losses = []
             for format in LINEARS:
                 change = _rounded(exact, moments, format)
@@ -171,13 +172,13 @@ class Sensitivity:
         used = np.bincount(np.concatenate(ids), minlength=rows)
         attribute = name.removeprefix("embeddings.")
         before = getattr(encoder, attribute)
-        tried = read_table(folder, name, TRIED.format)
-        setattr(encoder, attribute, tried)
+        tried = TRIED_TABLES[name]
+        setattr(encoder, attribute, read_table(folder, name, tried.format))
         with closing(inputs.restarted()) as changed:
             drift = self._drift(changed, 0)
         setattr(encoder, attribute, before)
-        del tried
-        gain = drift / max(_loss_of_rows(folder, name, TRIED, used), 1e-30)
+        # Of the two formats, the one of fewer bits changes nearly all.
+        gain = drift / max(_loss_of_rows(folder, name, BASE, used), 1e-30)
         return [_loss_of_rows(folder, name, format, used, gain) for format in formats]
 
 

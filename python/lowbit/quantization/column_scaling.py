@@ -13,6 +13,7 @@ import numpy as np
 
 from lowbit.arrays import as_float32
 from lowbit.quantization.matrix import quantize
+from lowbit.quantization.moments import Moments, SecondMoments
 
 ALPHAS = np.arange(20) / 20
 FLOOR = 1e-4
@@ -38,7 +39,7 @@ def awq_scales(
     weights
         Matrices [N, K] that have the same input, such as those of query, key and value.
     hessian
-        [K, K]: sum of x x^T over inputs x of the layer; see `InputStatistics`.
+        [K, K]: sum of x x^T over inputs x of the layer, or the moments of `InputStatistics`.
     magnitude
         [K]: mean |x| of each column.
     format, group_size
@@ -68,7 +69,7 @@ def awq_scales(
     """
     matrices = _matrices(weights, "awq_scales")
     columns = matrices[0].shape[1]
-    h = _checked(hessian, "awq_scales", "hessian", (columns, columns))
+    moments = SecondMoments.of(hessian, columns, "awq_scales")
     size = _checked(magnitude, "awq_scales", "magnitude", (columns,))
     top = float(size.max(initial=0))
     best, least = np.ones(columns, np.float32), np.inf
@@ -78,7 +79,7 @@ def awq_scales(
     for alpha in ALPHAS:
         tried = size**alpha
         scales = (tried / np.sqrt(tried.max() * tried.min())).astype(np.float32)
-        error = sum(_output_error(w, scales, h, format, group_size) for w in matrices)
+        error = sum(_output_error(w, scales, moments, format, group_size) for w in matrices)
         if error < least:
             best, least = scales, error
     return best
@@ -128,15 +129,15 @@ def smooth_scales(weights: Sequence[Any], largest: Any, alpha: float = 0.5) -> n
     return (inputs**alpha / heights ** (1 - alpha)).astype(np.float32)
 
 
-def bias_shift(exact: np.ndarray, rounded: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def bias_shift(change: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """What rounding adds to the mean of a layer's outputs: its bias can give it back.
 
     Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019.
 
     Parameters
     ----------
-    exact, rounded
-        Weights [N, K].
+    change
+        Rounded weights less exact ones, [N, K].
     mean
         [K]: mean input.
 
@@ -147,14 +148,14 @@ def bias_shift(exact: np.ndarray, rounded: np.ndarray, mean: np.ndarray) -> np.n
 
     Examples
     --------
-    >>> bias_shift(np.array([[0.5, 1.25]]), np.array([[0.0, 1.0]]), np.array([2.0, 2.0])).tolist()
+    >>> bias_shift(np.array([[0.0, 1.0]]) - np.array([[0.5, 1.25]]), np.array([2.0, 2.0])).tolist()
     [-1.5]
     """
-    return ((rounded - exact) @ mean).astype(np.float32)
+    return (change @ mean).astype(np.float32)
 
 
 def _output_error(
-    w: np.ndarray, scales: np.ndarray, h: np.ndarray, format: str, group_size: int | None
+    w: np.ndarray, scales: np.ndarray, moments: Moments, format: str, group_size: int | None
 ) -> float:
     """Sum over the inputs of the squared change of the outputs, by their second moments."""
     total = 0.0
@@ -163,7 +164,7 @@ def _output_error(
         change = quantize(rows * scales, format, group_size).dequantize()
         change /= scales
         change -= rows
-        total += float(np.sum((change @ h) * change, dtype=np.float64))
+        total += moments.norm(change) ** 2
     return total
 
 
@@ -184,10 +185,10 @@ def _checked(value: Any, function: str, argument: str, shape: tuple[int, ...]) -
             f"{function}: {argument} has shape {array.shape}; the weights ask for {shape}"
         )
     _check_finite(array, function, argument)
-    if len(shape) == 1 and (array < 0).any():
+    if (array < 0).any():
         at = int(np.argmax(array < 0))
         raise ValueError(f"{function}: {argument}[{at}] is {array[at]}; a magnitude is 0 or more")
-    return array if len(shape) == 2 else array.astype(np.float64)
+    return array.astype(np.float64)
 
 
 def _check_finite(array: np.ndarray, function: str, argument: str) -> None:

@@ -73,7 +73,7 @@ def gptq(
     True
     """
     array = as_float32(w, "gptq", "w", ndim=2)
-    moments = _moments(hessian, array.shape[1])
+    moments = SecondMoments.of(hessian, array.shape[1], "gptq")
     scales = search_scales(array, format, group_size, moments.diagonal())
     start = quantize_to(array, scales, format, group_size, double_quant)
     if array.size == 0:
@@ -82,14 +82,6 @@ def gptq(
     codes = _round_columns(array, start, order, factor)
     stored = codes.view(np.int8) if format == "int8" else codes
     return QuantizedMatrix.from_parts(start.parts() | {"lines": pack_codes(format, stored)})
-
-
-def _moments(hessian: Any, columns: int) -> SecondMoments:
-    if not isinstance(hessian, SecondMoments):
-        return SecondMoments.from_matrix(hessian, columns)
-    if hessian.columns != columns:
-        raise ValueError(f"gptq: the hessian has {hessian.columns} columns, w has {columns}")
-    return hessian
 
 
 def _round_columns(

@@ -17,7 +17,7 @@ class InputStatistics:
     largest : numpy.ndarray
         float64 [K]: largest magnitude of each column.
     moments : SecondMoments
-        What `hessian` copies.
+        Sums of x x^T over the rows, [K, K].
 
     Examples
     --------
@@ -25,8 +25,11 @@ class InputStatistics:
     >>> seen.observe(np.array([[1, -2], [3, 0]], np.float32))
     >>> seen.mean.tolist(), seen.magnitude.tolist(), seen.largest.tolist()
     ([2.0, -1.0], [2.0, 1.0], [3.0, 2.0])
-    >>> seen.hessian().tolist(), seen.hessian(centred=True).tolist()
-    ([[10.0, -2.0], [-2.0, 4.0]], [[2.0, 2.0], [2.0, 2.0]])
+    >>> seen.moments.matrix().tolist()
+    [[10.0, -2.0], [-2.0, 4.0]]
+    >>> seen.centre()
+    >>> seen.moments.matrix().tolist()
+    [[2.0, 2.0], [2.0, 2.0]]
     """
 
     def __init__(self, columns: int) -> None:
@@ -35,6 +38,7 @@ class InputStatistics:
         self._sum = np.zeros(columns)
         self._magnitudes = np.zeros(columns)
         self.moments = SecondMoments(columns)
+        self._centred = False
 
     def observe(self, x: np.ndarray) -> None:
         """Add inputs [M, K], float32.
@@ -42,8 +46,10 @@ class InputStatistics:
         Raises
         ------
         ValueError
-            If a value is NaN or infinite; nothing is added then.
+            If a value is NaN or infinite, and nothing is added then; after `centre`.
         """
+        if self._centred:
+            raise ValueError("observe: the moments have been centred; nothing can follow")
         magnitudes = np.abs(x)
         added = magnitudes.sum(axis=0, dtype=np.float64)
         if not np.isfinite(added).all():
@@ -65,14 +71,11 @@ class InputStatistics:
         """Mean magnitude of each column, float64 [K]."""
         return self._magnitudes / max(1, self.count)
 
-    def hessian(self, centred: bool = False) -> np.ndarray:
-        """Sum of x x^T over the rows, float64 [K, K]; `centred`: of x - mean.
+    def centre(self) -> None:
+        """Make `moments` those of x - mean, in place, once all rows were seen.
 
-        Centred it is what counts where a bias takes the mean error of the outputs away.
+        They are what counts where a bias takes the mean error of the outputs away.
         """
-        if not centred:
-            return self.moments.matrix()
-        h = self.moments.matrix() - np.outer(self._sum, self.mean)
-        # Of a column that never changes, rounding may leave a negative square.
-        np.fill_diagonal(h, np.maximum(np.diag(h), 0))
-        return h
+        if not self._centred:
+            self.moments.centre(self._sum, self.mean)
+            self._centred = True

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from lowbit.quantization.gptq import gptq
 from lowbit.quantization.hqq import hqq
 from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
-from lowbit.quantization.moments import SecondMoments
+from lowbit.quantization.moments import Moments
 from lowbit.quantization.search import quantize_to, search_scales
 
 
@@ -41,10 +41,10 @@ class PackedFormat(NamedTuple):
     double_quant: bool = False
 
 
-Rounding = Callable[[np.ndarray, PackedFormat, Any], QuantizedMatrix]
-"""Weights [N, K], their format, and the second moments [K, K] of their inputs, or None."""
-Scaling = Callable[[Sequence[np.ndarray], PackedFormat, InputStatistics, np.ndarray], np.ndarray]
-"""Weights of one input, their format, the inputs, their second moments; scales [K]."""
+Rounding = Callable[[np.ndarray, PackedFormat, Moments | None], QuantizedMatrix]
+"""Weights [N, K], their format, and the `Moments` [K, K] of their inputs, or None."""
+Scaling = Callable[[Sequence[np.ndarray], PackedFormat, InputStatistics], np.ndarray]
+"""Weights of one input, their format, what is known of the input; scales [K]."""
 
 
 @dataclass(frozen=True)
@@ -69,29 +69,29 @@ class Method:
         object.__setattr__(self, "needs_inputs", self.needs_inputs or self.scaling is not None)
 
 
-def _nearest(w: np.ndarray, store: PackedFormat, hessian: np.ndarray | None) -> QuantizedMatrix:
+def _nearest(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
     return quantize(w, *store)
 
 
-def _search(w: np.ndarray, store: PackedFormat, hessian: np.ndarray | None) -> QuantizedMatrix:
-    importance = None if hessian is None else np.diag(hessian)
+def _search(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+    importance = None if moments is None else moments.diagonal()
     scales = search_scales(w, store.format, store.group_size, importance)
     return quantize_to(w, scales, *store)
 
 
-def _hqq(w: np.ndarray, store: PackedFormat, hessian: np.ndarray | None) -> QuantizedMatrix:
+def _hqq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
     scales, _ = hqq(w, store.format, store.group_size)
     return quantize_to(w, scales, *store)
 
 
-def _gptq(w: np.ndarray, store: PackedFormat, hessian: Any) -> QuantizedMatrix:
-    return gptq(w, hessian, *store)
+def _gptq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+    return gptq(w, moments, *store)
 
 
 def _awq_scaling(
-    weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics, h: np.ndarray
+    weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics
 ) -> np.ndarray:
-    return awq_scales(weights, h, inputs.magnitude, store.format, store.group_size)
+    return awq_scales(weights, inputs.moments, inputs.magnitude, store.format, store.group_size)
 
 
 def smoothing(alpha: float = 0.5) -> Method:
@@ -104,7 +104,7 @@ def smoothing(alpha: float = 0.5) -> Method:
     """
 
     def scaling(
-        weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics, h: np.ndarray
+        weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics
     ) -> np.ndarray:
         return smooth_scales(weights, inputs.largest, alpha)
 
@@ -167,7 +167,6 @@ def round_together(
     method: Method,
     store: PackedFormat,
     inputs: InputStatistics,
-    hessian: np.ndarray | SecondMoments,
 ) -> Rounded:
     """Round weights that have one input.
 
@@ -176,11 +175,8 @@ def round_together(
     weights
         float32 [N, K] each.
     inputs
-        Of all of them; some rows at least.
-    hessian
-        Second moments of the inputs, [K, K]: `inputs.hessian()`, or centred where `bias_shift` is
-        going to be taken off the biases. Then only deviations from the mean input count. GPTQ
-        also takes `inputs.moments`, without a copy.
+        Of all of them; some rows at least. Centred where `bias_shift` is going to be taken off the
+        biases: then only deviations from the mean input count.
 
     Examples
     --------
@@ -188,14 +184,12 @@ def round_together(
     >>> x, w = (rng.standard_normal((rows, 64)).astype("f4") for rows in (90, 8))
     >>> inputs = InputStatistics(64)
     >>> inputs.observe(x)
-    >>> rounded = round_together(
-    ...     [w], METHODS["awq"], PackedFormat("int4"), inputs, inputs.hessian()
-    ... )
+    >>> rounded = round_together([w], METHODS["awq"], PackedFormat("int4"), inputs)
     >>> rounded.values(0).shape, rounded.scales.shape
     ((8, 64), (64,))
     """
     if method.scaling is None:
-        return Rounded([method.rounding(w, store, hessian) for w in weights], None)
-    scales = method.scaling(weights, store, inputs, hessian)
-    scaled = hessian / np.outer(scales, scales)
+        return Rounded([method.rounding(w, store, inputs.moments) for w in weights], None)
+    scales = method.scaling(weights, store, inputs)
+    scaled = inputs.moments.scaled(scales)
     return Rounded([method.rounding(w * scales, store, scaled) for w in weights], scales)

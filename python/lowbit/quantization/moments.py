@@ -1,7 +1,8 @@
 """What the inputs of a layer have in common: the sum of x x^T, and its triangular factor.
 
 For 1536 columns such a sum is 19 MB in double precision, more than the layer. So there is one such
-array and no second: sums are gathered in strips, and the factor is computed in place.
+array and no second: sums are gathered in strips, they are centred and the factor is computed in
+place.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from lowbit import _core
+
 STRIP = 128
 """Rows or columns that are worked on at a time."""
+NORM_ROWS = 32
+"""The same of a weight whose norm is asked for."""
 
 
 class SecondMoments:
@@ -45,19 +50,27 @@ class SecondMoments:
         self._order: np.ndarray | None = None
 
     @classmethod
-    def from_matrix(cls, matrix: Any, columns: int) -> SecondMoments:
-        """The sums that a symmetric matrix [K, K] holds, copied.
+    def of(cls, hessian: Any, columns: int, function: str) -> Moments:
+        """The argument `hessian` of a function: these sums, or a symmetric matrix [K, K], copied.
 
         Raises
         ------
         ValueError
             If it has another shape, or holds NaN, infinity or a negative square.
         """
-        sums = np.asarray(matrix, np.float64)
+        if isinstance(hessian, SecondMoments | ScaledMoments):
+            if hessian.columns != columns:
+                raise ValueError(
+                    f"{function}: the hessian has {hessian.columns} columns, w has {columns}"
+                )
+            return hessian
+        sums = np.asarray(hessian, np.float64)
         if sums.shape != (columns, columns):
-            raise ValueError(f"gptq: the hessian has shape {sums.shape}; w has {columns} columns")
+            raise ValueError(
+                f"{function}: the hessian has shape {sums.shape}; w has {columns} columns"
+            )
         if not np.isfinite(sums).all() or (np.diag(sums) < 0).any():
-            raise ValueError("gptq: the hessian holds NaN, infinity or a negative square")
+            raise ValueError(f"{function}: the hessian holds NaN, infinity or a negative square")
         self = cls(columns)
         self._sums[...] = sums
         return self
@@ -68,10 +81,27 @@ class SecondMoments:
 
     def add(self, x: np.ndarray) -> None:
         """Count some inputs, float32 [M, K]."""
-        if self._order is not None:
-            raise ValueError("SecondMoments.add: the factor has been computed; nothing can follow")
+        self._check_open("add")
         for rows in _strips(self.columns):
             self._sums[rows, : rows.stop] += x[:, rows].T @ x[:, : rows.stop]
+
+    def centre(self, total: np.ndarray, mean: np.ndarray) -> None:
+        """Make them sums of (x - mean) (x - mean)^T, in place; `total` is the sum of x, [K]."""
+        self._check_open("centre")
+        for rows in _strips(self.columns):
+            self._sums[rows, : rows.stop] -= np.outer(total[rows], mean[: rows.stop])
+        # Of a column that never changes, rounding may leave a negative square.
+        np.fill_diagonal(self._sums, np.maximum(np.diag(self._sums), 0))
+
+    def _check_open(self, function: str) -> None:
+        if self._order is not None:
+            raise ValueError(
+                f"SecondMoments.{function}: the factor has been computed; nothing can follow"
+            )
+
+    def scaled(self, scales: np.ndarray) -> ScaledMoments:
+        """Those of the inputs divided by `scales` [K]; a copy only when their factor is needed."""
+        return ScaledMoments(self, scales)
 
     def diagonal(self) -> np.ndarray:
         """Sum of the squares of each column, [K]."""
@@ -94,7 +124,7 @@ class SecondMoments:
     def norm(self, w: np.ndarray) -> float:
         """Euclidean norm of w x over all inputs, for w [N, K]: sqrt(trace of w sums w^T)."""
         order = slice(None) if self._order is None else self._order
-        parts = (w[rows].astype(np.float64)[:, order] for rows in _strips(len(w)))
+        parts = (w[rows].astype(np.float64)[:, order] for rows in _strips(len(w), NORM_ROWS))
         return float(np.sqrt(max(sum(map(self._square, parts)), 0.0)))
 
     def _square(self, w: np.ndarray) -> float:
@@ -143,6 +173,45 @@ class SecondMoments:
         work[work == 0] = max(1.0, float(work.max(initial=0.0)))
         np.fill_diagonal(sums, work + damping * work.mean() if len(work) else work)
         _cholesky_above(sums)
+        _core.trim_memory()  # of the strips, since rounding needs its own now
+
+
+class ScaledMoments:
+    """What rounding asks of `SecondMoments`, of inputs divided by scales [K].
+
+    Examples
+    --------
+    >>> x, scales = np.array([[3.0, 1.0], [1.0, 2.0]], np.float32), np.array([2.0, 0.5])
+    >>> moments = SecondMoments(2)
+    >>> moments.add(x)
+    >>> np.allclose(moments.scaled(scales).matrix(), (x / scales).T @ (x / scales))
+    True
+    """
+
+    def __init__(self, moments: SecondMoments, scales: np.ndarray) -> None:
+        self._whole, self._scales = moments, scales.astype(np.float64)
+        self._copy: SecondMoments | None = None
+
+    @property
+    def columns(self) -> int:
+        return self._whole.columns
+
+    def diagonal(self) -> np.ndarray:
+        """Sum of the squares of each column, [K]."""
+        return self._whole.diagonal() / self._scales**2
+
+    def matrix(self) -> np.ndarray:
+        """All of it, [K, K]."""
+        return self._whole.matrix() / np.outer(self._scales, self._scales)
+
+    def factor(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
+        """As of `SecondMoments`, of a copy."""
+        if self._copy is None:
+            self._copy = SecondMoments.of(self.matrix(), self.columns, "gptq")
+        return self._copy.factor(damping)
+
+
+Moments = SecondMoments | ScaledMoments
 
 
 def _cholesky_above(a: np.ndarray) -> None:
@@ -167,5 +236,5 @@ def _cholesky_above(a: np.ndarray) -> None:
             a[rows.stop + part.start : rows.stop + part.stop, rows.stop + part.start :] -= change
 
 
-def _strips(size: int) -> list[slice]:
-    return [slice(first, min(first + STRIP, size)) for first in range(0, size, STRIP)]
+def _strips(size: int, step: int = STRIP) -> list[slice]:
+    return [slice(first, min(first + step, size)) for first in range(0, size, step)]
