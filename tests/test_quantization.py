@@ -179,6 +179,32 @@ def test_rows_that_are_read_twice_round_as_the_reference_says(isa):
         np.testing.assert_allclose(lb.quantize(w, format, None).dequantize(), expected, 1e-6)
 
 
+@pytest.mark.parametrize("group_size", [16, 32, 256, None])
+@pytest.mark.parametrize("cols", [96, 1024, 1030])
+def test_the_first_of_equal_extremes_counts(isa, cols, group_size):
+    rng = np.random.default_rng(cols)
+    w = rng.integers(-2, 3, (50, cols)).astype(np.float32)  # nearly every group has both signs
+    w[20] = -0.0
+    expected = reference.quantize(w, "int4", group_size)
+    got = lb.quantize(w, "int4", group_size)
+    np.testing.assert_array_equal(got.codes(), expected.codes)
+    np.testing.assert_array_equal(got.scales(), expected.scales)
+    assert np.signbit(got.scales()[20]).all()  # as ggml stores groups of zeros
+    w[33, 70] = np.nan
+    with pytest.raises(ValueError, match=r"w\[33, 70\] is nan"):
+        lb.quantize(w, "int4", group_size)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [1e-36, 1e-37, 1e-38, 1e-41])
+def test_tiny_values_stay_tiny(isa, format, size):
+    w = np.float32(size) * np.array([[1, 0, -0.5, 0.25]] * 17, np.float32)
+    got = lb.quantize(w, format, None)
+    assert (np.abs(got.dequantize()) <= np.float32(1.5 * size)).all()
+    assert (got.dequantize()[:, 1] == 0).all()
+    np.testing.assert_array_equal(got.codes(), reference.quantize(w, format, None).codes)
+
+
 @pytest.mark.parametrize("cols", [2064, 2070])  # rows that begin at whole lines, or anywhere
 def test_results_that_are_streamed_to_memory_are_the_same(isa, cols):
     q = lb.quantize(normal(2049, cols), "int8", 32)  # kStreamedBytes and a little more

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace lowbit {
 
@@ -28,5 +29,30 @@ template <class T>
 Memory<T> take(int64_t count) {
   return Memory<T>(static_cast<T*>(take_memory(count * static_cast<int64_t>(sizeof(T)))));
 }
+
+// Vectors of such memory; what resize() adds has no value yet.
+template <class T>
+struct KeptAllocator {
+  using value_type = T;
+
+  KeptAllocator() = default;
+  template <class U>
+  explicit(false) KeptAllocator(const KeptAllocator<U>&) noexcept {}
+  T* allocate(size_t count) {
+    return static_cast<T*>(take_memory(static_cast<int64_t>(count * sizeof(T))));
+  }
+  void deallocate(T* memory, size_t) noexcept { give_memory(memory); }
+  template <class U>
+  void construct(U* at) noexcept {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* at, Arguments&&... arguments) {
+    ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+  }
+  friend bool operator==(const KeptAllocator&, const KeptAllocator&) { return true; }
+};
+template <class T>
+using KeptVector = std::vector<T, KeptAllocator<T>>;
 
 }  // namespace lowbit

@@ -1,14 +1,16 @@
 // The one switch over formats. What a format must define:
 //
 //   dense   Element; load16(const Element*) -> F32; store16(Element*, F32)
-//   packed  kColumnsPerLine; scale(extreme), inverse(extreme), inverse_of(scale) -> F32;
-//           encode(x, inverse) -> I32 code, or what recode makes codes of; place<column>(code) ->
-//           I32 bits of the line; recode(line) -> I32 line of codes;
+//   packed  kColumnsPerLine; scale(extreme), inverse(extreme), inverse_of(scale) -> F32, where the
+//           extreme of a group is its largest magnitude, with its sign if kSignedScale;
+//           encode<cut>(x, inverse) -> I32 code, or what recode makes codes of; `cut` where values
+//           may lie beyond the codes; place<column>(line, code) -> I32 line with the code in it;
+//           recode(line) -> I32 line of codes;
 //           decode<first>(line, out): four columns from first on, still without their scale
 //           integers<first>(line) -> SignedBytes or Nibbles: the same four as integers, which
 //           stand for themselves times integer_unit()
-//           kTakesZeros: whether groups may have zero points; then codes are kLeast..kMost more
-//           than kZeroCode, and a value is the decoded number less the zero point
+//           kTakesZeros: whether groups may have zero points; then encode's codes are
+//           kLeast..kMost, and a value is the decoded number less the zero point
 #pragma once
 
 #include "formats/bf16.hpp"

@@ -4,7 +4,7 @@
 // With a zero point: value = (code - zero) * scale, and the group's range is cut into 15 steps.
 #pragma once
 
-#include "simd/simd.hpp"
+#include "simd/math.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 
@@ -13,27 +13,28 @@ inline constexpr float kInt4Values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 
 struct Int4 {
   static constexpr int kColumnsPerLine = 8;
   static constexpr bool kTakesZeros = true;
-  static constexpr int kLeast = -8, kMost = 7, kZeroCode = 8;
+  static constexpr bool kSignedScale = true;
+  static constexpr int kLeast = -8, kMost = 7;
 
   static F32 scale(F32 extreme) { return extreme * set1(-0.125f); }
-  static F32 inverse(F32 extreme) {
-    return select_less(zero(), abs(extreme), set1(-8.0f) / extreme, zero());
-  }
-  static F32 inverse_of(F32 scale) {
-    return select_less(zero(), abs(scale), set1(1.0f) / scale, zero());
-  }
+  static F32 inverse(F32 extreme) { return finite_or_zero(set1(-8.0f) / extreme); }
+  static F32 inverse_of(F32 scale) { return finite_or_zero(set1(1.0f) / scale); }
+  // Codes less 8, which `recode` adds. The inverse of the extreme has nothing below -8.
+  template <bool cut = false>
   I32 encode(F32 x, F32 inverse) const {
-    return to_int(min(max(x * inverse, set1(-8.0f)), set1(7.0f))) + set1i(8);
+    const F32 v = x * inverse;
+    return to_int(min(cut ? max(v, set1(-8.0f)) : v, set1(7.0f)));
   }
   template <int column>
-  static I32 place(I32 code) {
-    return shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(code);
+  static I32 place(I32 line, I32 code) {
+    constexpr int shift = column < 4 ? 8 * column : 8 * (column - 4) + 4;
+    return merge(line, shift_left<shift>(code), set1i(0xf << shift));
   }
   template <int first>
   void decode(I32 line, F32 (&out)[4]) const {
     lookup_nibbles<first>(values, line, out);
   }
-  static I32 recode(I32 line) { return line; }
+  static I32 recode(I32 line) { return line ^ set1i(static_cast<int32_t>(0x88888888)); }
   ByteTable16 values = load_byte_table(kInt4Values);
   static constexpr float integer_unit() { return 1.0f; }
   template <int first>

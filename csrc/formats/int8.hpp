@@ -4,30 +4,28 @@
 // steps.
 #pragma once
 
-#include "simd/simd.hpp"
+#include "simd/math.hpp"
 
 namespace lowbit::LOWBIT_ISA {
 
 struct Int8 {
   static constexpr int kColumnsPerLine = 4;
   static constexpr bool kTakesZeros = true;
-  static constexpr int kLeast = -128, kMost = 127, kZeroCode = 0;  // with zero points
+  static constexpr bool kSignedScale = false;
+  static constexpr int kLeast = -128, kMost = 127;  // with zero points
 
-  // `extreme`: in each row, the value of largest magnitude with its sign.
-  static F32 scale(F32 extreme) { return abs(extreme) * set1(1.0f / 127.0f); }
-  static F32 inverse(F32 extreme) {
-    const F32 magnitude = abs(extreme);
-    return select_less(zero(), magnitude, set1(127.0f) / magnitude, zero());
-  }
-  static F32 inverse_of(F32 scale) {
-    return select_less(zero(), abs(scale), set1(1.0f) / scale, zero());
-  }
+  static F32 scale(F32 magnitude) { return magnitude * set1(1.0f / 127.0f); }
+  static F32 inverse(F32 magnitude) { return finite_or_zero(set1(127.0f) / magnitude); }
+  static F32 inverse_of(F32 scale) { return finite_or_zero(set1(1.0f) / scale); }
+  // The inverse of the largest magnitude leaves nothing to cut.
+  template <bool cut = false>
   I32 encode(F32 x, F32 inverse) const {
-    return to_int(min(max(x * inverse, set1(-127.0f)), set1(127.0f)));
+    const F32 v = x * inverse;
+    return to_int(cut ? min(max(v, set1(-127.0f)), set1(127.0f)) : v);
   }
   template <int column>
-  static I32 place(I32 code) {
-    return shift_left<8 * column>(code & set1i(0xff));
+  static I32 place(I32 line, I32 code) {
+    return merge(line, shift_left<8 * column>(code), set1i(0xff << 8 * column));
   }
   template <int first>
   void decode(I32 line, F32 (&out)[4]) const {

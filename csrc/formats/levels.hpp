@@ -42,6 +42,7 @@ class Levels {
  public:
   static constexpr int kColumnsPerLine = 8;
   static constexpr bool kTakesZeros = false;
+  static constexpr bool kSignedScale = false;
 
   explicit Levels(const LevelTable& t)
       : levels_(load_byte_table(t.levels)),
@@ -54,16 +55,17 @@ class Levels {
         powers_of_two_(t.powers_of_two) {}
 
   // absmax, so that it is the level 1 or -1; or the power of two with which it lies in 4..8.
-  F32 scale(F32 extreme) const {
-    if (!powers_of_two_) return abs(extreme);
-    const F32 power = from_bits(bits(extreme) & set1i(0x7f800000));
+  F32 scale(F32 magnitude) const {
+    if (!powers_of_two_) return magnitude;
+    const F32 power = from_bits(bits(magnitude) & set1i(0x7f800000));
     return max(power * set1(0.25f), set1(least_scale_));
   }
-  F32 inverse(F32 extreme) const { return inverse_of(scale(extreme)); }
+  F32 inverse(F32 magnitude) const { return inverse_of(scale(magnitude)); }
   F32 inverse_of(F32 scale) const { return set1(1.0f) / max(scale, set1(least_scale_)); }
 
   // The rank of the nearest level, by binary search for the number of thresholds below: four
   // look-ups instead of 15 comparisons.
+  template <bool cut>
   I32 encode(F32 x, F32 inverse) const {
     const F32 v = x * inverse;
     I32 rank = step<8>(set1i(0), v);
@@ -72,8 +74,8 @@ class Levels {
     return step<1>(rank, v);
   }
   template <int column>
-  static I32 place(I32 rank) {
-    return shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(rank);
+  static I32 place(I32 line, I32 rank) {
+    return line | shift_left<column < 4 ? 8 * column : 8 * (column - 4) + 4>(rank);
   }
   // A line of ranks as one of codes.
   I32 recode(I32 line) const {

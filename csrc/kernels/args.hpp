@@ -27,7 +27,7 @@ constexpr int64_t kProbeStep = 256, kProbeTileBytes = 16384;
 
 // Rows [16 block_begin, 16 block_end) of `source` into codes and scales of a packed format, or into
 // codes for the scales and zero points that are there. Scales are rounded to `scale_type` before
-// codes are chosen, but written as floats. A group with an infinite or NaN value has the scale NaN.
+// codes are chosen, but written as floats.
 struct QuantizeArgs {
   MatrixView<const float> source;  // [rows, cols]
   Format format;
@@ -39,6 +39,7 @@ struct QuantizeArgs {
   bool given;      // whether scales are there, and zeros
   int64_t block_begin, block_end;
   float* scratch;  // kQuantizeScratch floats
+  bool* flawed;    // becomes true where a value or a scale is infinite or NaN
 };
 
 // Columns of a group that are read once; the panel stays in the second-level cache.

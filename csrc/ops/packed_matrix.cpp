@@ -17,13 +17,22 @@ namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
+// Room for numbers of every block of 16 rows. Those of the last block become zero, since it may
+// have rows beyond the last that nobody writes.
+template <class T>
+void resize(KeptVector<T>& numbers, int64_t count, int64_t per_row) {
+  numbers.resize(static_cast<size_t>(count));
+  std::fill_n(numbers.rbegin(), std::min(count, per_row * kBlockRows), T{});
+}
+
 // Scales as floats and zero points, one for each row and group, while a matrix is rounded. They are
 // where the matrix has them, if it has the like.
 class Choice {
  public:
   explicit Choice(PackedMatrix& m) : matrix_(m) {
-    if (m.scale_type != ScaleType::fp32 || m.per_tensor) scales_.assign(m.every_scale(), 0.0f);
-    if (!m.symmetric && m.per_tensor) zeros_.assign(m.every_scale(), 0);
+    const int64_t count = m.every_scale();
+    if (m.scale_type != ScaleType::fp32 || m.per_tensor) resize(scales_, count, m.groups);
+    if (!m.symmetric && m.per_tensor) resize(zeros_, count, m.groups);
   }
   float* scales() {
     return scales_.empty() ? reinterpret_cast<float*>(matrix_.scales.data()) : scales_.data();
@@ -42,19 +51,14 @@ class Choice {
 
  private:
   PackedMatrix& matrix_;
-  std::vector<float> scales_;
-  std::vector<int8_t> zeros_;
+  KeptVector<float> scales_;
+  KeptVector<int8_t> zeros_;
 };
 
-// Names the first of some rows' values that is not finite, if their scales say that there is one;
-// else the first scale that its type cannot hold.
-void check_finite(MatrixView<const float> w, const PackedMatrix& m, const float* scales,
+// Names the first of some rows' values that is not finite; else the first scale that its type
+// cannot hold.
+void explain_flaw(MatrixView<const float> w, const PackedMatrix& m, const float* scales,
                   int64_t row_begin, int64_t row_end) {
-  const int64_t end = round_up(row_end, kBlockRows) * m.groups;
-  int32_t largest = 0;  // of the bits without sign, which the compiler finds several at a time
-  for (int64_t i = row_begin * m.groups; i < end; ++i)
-    largest = std::max(largest, std::bit_cast<int32_t>(scales[i]) & 0x7fffffff);
-  if (largest < 0x7f800000) return;
   for (int64_t r = row_begin; r < row_end; ++r)
     for (int64_t c = 0; c < w.cols; ++c)
       check(std::isfinite(w.row(r)[c]), "quantize: w[", r, ", ", c, "] is ", w.row(r)[c],
@@ -74,9 +78,10 @@ void encode(PackedMatrix& m, MatrixView<const float> w, Choice& choice, bool giv
   float* scales = choice.scales();
   int8_t* zeros = choice.zeros();
   parallel_for(m.blocks(), grain, [&](int64_t begin, int64_t end) {
+    bool flawed = false;
     kernels().quantize({w, m.format, m.group_size, m.groups, m.scale_type, m.lines.get(), scales,
-                        zeros, given, begin, end, scratch<float>(kQuantizeScratch)});
-    check_finite(w, m, scales, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
+                        zeros, given, begin, end, scratch<float>(kQuantizeScratch), &flawed});
+    if (flawed) explain_flaw(w, m, scales, begin * kBlockRows, std::min(end * kBlockRows, w.rows));
   });
 }
 
@@ -187,10 +192,11 @@ PackedMatrix allocate(const char* function, const Storage& storage, int64_t rows
   m.lines = take<uint8_t>(m.line_bytes);
   // Scales of 8 bits stay what they are.
   m.scale_type = storage.double_quant && type != ScaleType::e8m0 ? ScaleType::dynamic8 : type;
-  m.scales.assign(m.scale_count() * bytes_of(m.scale_type), 0);
+  const int64_t bytes = bytes_of(m.scale_type);
+  resize(m.scales, m.scale_count() * bytes, m.groups * bytes);
   if (m.double_quant()) m.scale_scales.assign(ceil_div(rows * m.groups, kScaleBlock), 0.0f);
   m.symmetric = storage.symmetric;
-  if (!storage.symmetric) m.zeros.assign(m.scale_count(), 0);
+  if (!storage.symmetric) resize(m.zeros, m.scale_count(), m.groups);
   return m;
 }
 

@@ -28,11 +28,11 @@ struct PackedMatrix {
   Memory<uint8_t> lines;  // 64-byte aligned: a line never straddles a cache line
   int64_t line_bytes = 0;
   ScaleType scale_type = ScaleType::fp32;
-  std::vector<uint8_t> scales;      // bytes of numbers
+  KeptVector<uint8_t> scales;       // bytes of numbers
   std::vector<float> scale_scales;  // double_quant only, as is the next
   float scale_offset = 0;
   bool symmetric = true;
-  std::vector<int8_t> zeros;  // as many as scales, or none where the matrix is symmetric
+  KeptVector<int8_t> zeros;  // as many as scales, or none where the matrix is symmetric
 
   bool double_quant() const { return scale_type == ScaleType::dynamic8; }
   int64_t blocks() const { return ceil_div(rows, kBlockRows); }

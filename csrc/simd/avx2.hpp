@@ -115,6 +115,13 @@ inline I32 operator&(I32 a, I32 b) {
 inline I32 operator|(I32 a, I32 b) {
   return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
 }
+inline I32 operator^(I32 a, I32 b) {
+  return {_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)};
+}
+inline I32 max_unsigned(I32 a, I32 b) {
+  return {_mm256_max_epu32(a.lo, b.lo), _mm256_max_epu32(a.hi, b.hi)};
+}
+inline I32 merge(I32 a, I32 b, I32 mask) { return a | (b & mask); }
 template <int n>
 inline I32 shift_left(I32 a) {
   return {_mm256_slli_epi32(a.lo, n), _mm256_slli_epi32(a.hi, n)};
@@ -122,6 +129,10 @@ inline I32 shift_left(I32 a) {
 template <int n>
 inline I32 shift_right(I32 a) {
   return {_mm256_srli_epi32(a.lo, n), _mm256_srli_epi32(a.hi, n)};
+}
+template <int n>
+inline I32 rotate_left(I32 a) {
+  return shift_left<n>(a) | shift_right<32 - n>(a);
 }
 template <int n>
 inline I32 shift_right_signed(I32 a) {
@@ -346,8 +357,9 @@ inline float reduce_max(F32 v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-  detail::transpose16_by_8(in, in_stride, out, out_stride);
+inline void transpose8x16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  detail::transpose8(in, in_stride, out, out_stride);
+  detail::transpose8(in + 8, in_stride, out + 8 * out_stride, out_stride);
 }
 
 }  // namespace lowbit::LOWBIT_ISA

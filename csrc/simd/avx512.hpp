@@ -73,6 +73,15 @@ inline I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I32 operator-(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline I32 operator&(I32 a, I32 b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline I32 operator|(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
+inline I32 operator^(I32 a, I32 b) { return {_mm512_xor_si512(a.v, b.v)}; }
+inline I32 max_unsigned(I32 a, I32 b) { return {_mm512_max_epu32(a.v, b.v)}; }
+inline I32 merge(I32 a, I32 b, I32 mask) {
+  return {_mm512_ternarylogic_epi32(a.v, b.v, mask.v, 0xf8)};
+}
+template <int n>
+inline I32 rotate_left(I32 a) {
+  return {_mm512_rol_epi32(a.v, n)};
+}
 template <int n>
 inline I32 shift_left(I32 a) {
   return {_mm512_slli_epi32(a.v, n)};
@@ -222,8 +231,9 @@ inline float reduce_max(F32 v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-  detail::transpose16_by_8(in, in_stride, out, out_stride);
+inline void transpose8x16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  detail::transpose8(in, in_stride, out, out_stride);
+  detail::transpose8(in + 8, in_stride, out + 8 * out_stride, out_stride);
 }
 
 }  // namespace lowbit::LOWBIT_ISA

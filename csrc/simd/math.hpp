@@ -1,4 +1,4 @@
-// exp, erf and softplus on vectors of floats, with the same bits on every instruction set.
+// exp, erf and the like on vectors of floats, with the same bits on every instruction set.
 //
 // The polynomials are minimax fits in double precision, rounded to float; errors measured over all
 // of the range: exp 1.1 ulp, erf 1.3 ulp; softplus 2e-7 or as much of its value.
@@ -7,6 +7,10 @@
 #include "simd/simd.hpp"
 
 namespace lowbit::LOWBIT_ISA {
+
+inline F32 finite_or_zero(F32 v) {
+  return select_less(abs(v), set1(__builtin_inff()), v, zero());
+}
 
 // exp(x) = 2^n exp(r) with |r| <= ln 2 / 2. Below -87.33 the result is 0 (no denormals), above
 // 88.37 it stays at exp(88.37); NaN stays NaN because the constant is the first operand.

@@ -132,6 +132,16 @@ inline I32 operator&(I32 a, I32 b) {
 inline I32 operator|(I32 a, I32 b) {
   return detail::each<I32>([&](int i) { return vorrq_s32(a.q[i], b.q[i]); });
 }
+inline I32 operator^(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) { return veorq_s32(a.q[i], b.q[i]); });
+}
+inline I32 max_unsigned(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    return detail::signed_bits(
+        vmaxq_u32(detail::unsigned_bits(a.q[i]), detail::unsigned_bits(b.q[i])));
+  });
+}
+inline I32 merge(I32 a, I32 b, I32 mask) { return a | (b & mask); }
 template <int n>
 inline I32 shift_left(I32 a) {
   return detail::each<I32>([&](int i) { return vshlq_n_s32(a.q[i], n); });
@@ -145,6 +155,10 @@ inline I32 shift_right(I32 a) {
     return detail::each<I32>([&](int i) {
       return detail::signed_bits(vshrq_n_u32(detail::unsigned_bits(a.q[i]), n));
     });
+}
+template <int n>
+inline I32 rotate_left(I32 a) {
+  return shift_left<n>(a) | shift_right<32 - n>(a);
 }
 template <int n>
 inline I32 shift_right_signed(I32 a) {
@@ -329,8 +343,8 @@ inline void transpose4(const float* in, int64_t in_stride, float* out, int64_t o
 }
 }  // namespace detail
 
-inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-  for (int r = 0; r < 16; r += 4)
+inline void transpose8x16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  for (int r = 0; r < 8; r += 4)
     for (int c = 0; c < 16; c += 4)
       detail::transpose4(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride);
 }

@@ -122,6 +122,16 @@ inline I32 operator&(I32 a, I32 b) {
 inline I32 operator|(I32 a, I32 b) {
   return detail::each<I32>([&](int i) { return a.lane[i] | b.lane[i]; });
 }
+inline I32 operator^(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) { return a.lane[i] ^ b.lane[i]; });
+}
+inline I32 max_unsigned(I32 a, I32 b) {
+  return detail::each<I32>([&](int i) {
+    return static_cast<uint32_t>(a.lane[i]) > static_cast<uint32_t>(b.lane[i]) ? a.lane[i]
+                                                                              : b.lane[i];
+  });
+}
+inline I32 merge(I32 a, I32 b, I32 mask) { return a | (b & mask); }
 template <int n>
 inline I32 shift_left(I32 a) {
   return detail::each<I32>(
@@ -131,6 +141,10 @@ template <int n>
 inline I32 shift_right(I32 a) {
   return detail::each<I32>(
       [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) >> n); });
+}
+template <int n>
+inline I32 rotate_left(I32 a) {
+  return shift_left<n>(a) | shift_right<32 - n>(a);
 }
 template <int n>
 inline I32 shift_right_signed(I32 a) {
@@ -310,8 +324,8 @@ inline float reduce_max(F32 v) {
   return v.lane[0];
 }
 
-inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-  for (int r = 0; r < 16; ++r)
+inline void transpose8x16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  for (int r = 0; r < 8; ++r)
     for (int c = 0; c < 16; ++c) out[c * out_stride + r] = in[r * in_stride + c];
 }
 

@@ -16,8 +16,10 @@
 //   swap_pairs(v)                 lanes 0 and 1 exchanged, 2 and 3, and so on
 //   to_int(v)                     nearest, ties to even;  to_float(i)
 //   bits(v) from_bits(i)          reinterpret
-//   set1i(v) load_i32(p) store_i32(p, i)  i + j, i - j, i & j, i | j
-//   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i)
+//   set1i(v) load_i32(p) store_i32(p, i)  i + j, i - j, i & j, i | j, i ^ j
+//   max_unsigned(i, j)            the larger as numbers without sign
+//   merge(i, j, mask)             i | (j & mask)
+//   shift_left<n>(i) shift_right<n>(i) (zeros in) shift_right_signed<n>(i) rotate_left<n>(i)
 //   load_bf16(p) store_bf16(p, v)  16 bfloat16, rounded to nearest even
 //   to_bf16(v)                    the same 16 words in the lower halves of an I32, zeros above
 //   load_fp16(p) store_fp16(p, v)  16 halves, rounded to nearest even; NaN stays NaN, made quiet
@@ -52,6 +54,7 @@
 //                                 returns how many; up to 16 places behind are written, too
 //   reduce_add(v) reduce_max(v)
 //   reduce_add16(p)               lane i: reduce_add(load(p + 16 i)), of 256 floats
+//   transpose8x16(in, in_stride, out, out_stride)    8 rows of 16 floats to 16 of 8
 //   transpose16(in, in_stride, out, out_stride)      16 x 16 floats
 //   kTileVectors, kTileSums       register tile of a matrix product: columns, and accumulators
 #pragma once
@@ -85,5 +88,10 @@
 namespace lowbit::LOWBIT_ISA {
 
 constexpr int kLanes = 16;
+
+inline void transpose16(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  transpose8x16(in, in_stride, out, out_stride);
+  transpose8x16(in + 8 * in_stride, in_stride, out + 8, out_stride);
+}
 
 }  // namespace lowbit::LOWBIT_ISA

@@ -30,11 +30,4 @@ inline void transpose8(const float* in, int64_t in_stride, float* out, int64_t o
   transpose8x4(in + 4, in_stride, out + 4 * out_stride, out_stride);
 }
 
-inline void transpose16_by_8(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-  transpose8(in, in_stride, out, out_stride);
-  transpose8(in + 8, in_stride, out + 8 * out_stride, out_stride);
-  transpose8(in + 8 * in_stride, in_stride, out + 8, out_stride);
-  transpose8(in + 8 * in_stride + 8, in_stride, out + 8 * out_stride + 8, out_stride);
-}
-
 }  // namespace lowbit::LOWBIT_ISA::detail

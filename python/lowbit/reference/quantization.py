@@ -255,10 +255,10 @@ def group_extremes(w: np.ndarray, group_size: int) -> np.ndarray:
 
 
 def _divide(numerator: float, values: np.ndarray) -> np.ndarray:
-    """numerator / values, and 0 where a value is 0."""
-    out = np.zeros_like(values)
-    np.divide(values.dtype.type(numerator), values, out=out, where=values != 0)
-    return out
+    """numerator / values, and 0 where a value is 0, or so small that the quotient is infinite."""
+    with np.errstate(divide="ignore", over="ignore"):
+        quotients = values.dtype.type(numerator) / values
+    return np.where(np.isfinite(quotients), quotients, values.dtype.type(0))
 
 
 def _per_column(groups: np.ndarray, group_size: int, columns: int) -> np.ndarray:
