@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.data import read_reviews
 from lowbit.models import Encoder
+from lowbit.models.weight_store import WeightFormat, stored_format
 from lowbit.quantization import METHODS, Method, QuantizedMatrix
 from tiny_model import reviews, write_tiny_model
 
@@ -62,6 +64,46 @@ def test_corrected_biases_keep_vectors_nearer(folder, format, name):
     assert corrected < 0.3 * drift(folder, others, format=format)
 
 
+SCALES = [
+    {"scale_dtype": "fp16"},
+    {"symmetric": False},
+    {"scale_dtype": "bf16", "symmetric": False},
+]
+
+
+@pytest.mark.parametrize("scales", SCALES)
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("format", ["int4", "int8"])
+def test_every_method_stores_what_is_asked_for(folder, tmp_path, format, name, scales):
+    texts, others = reviews(60, seed=1)[0], reviews(40, seed=2)[0]
+    calibrate = texts if METHODS[name].needs_inputs else None
+    options = {"format": format, "method": name, "calibrate": calibrate, "group_size": 16} | scales
+    encoder = Encoder.from_pretrained(folder, **options)
+    expected = WeightFormat(
+        format, 16, False, scales.get("scale_dtype"), scales.get("symmetric", True)
+    )
+    assert {stored_format(of.weight) for of in encoder.linears().values()} == {expected}
+    encoder.save(tmp_path / "saved")
+    again = Encoder.from_pretrained(tmp_path / "saved")
+    assert {stored_format(of.weight) for of in again.linears().values()} == {expected}
+    np.testing.assert_array_equal(again.embed(others), encoder.embed(others))
+    plain = drift(folder, others, **{k: options[k] for k in ("format", "method", "calibrate")})
+    cosines = (encoder.embed(others) * Encoder.from_pretrained(folder).embed(others)).sum(axis=1)
+    assert 1 - cosines.mean() < 1.3 * plain + 1e-4
+
+
+def test_zero_points_help_gptq_on_every_layer_of_a_real_model(minilm):
+    texts = [review.text for review in read_reviews()][:60]
+    options = {"format": "int4", "group_size": 32, "calibrate": texts, "symmetric": False}
+    gptq, nearest = (
+        Encoder.from_pretrained(minilm, method=name, **options).reports
+        for name in ("gptq", "nearest")
+    )
+    lost = [[report.output_error for report in reports] for reports in (gptq, nearest)]
+    assert len(lost[0]) == 36 and np.all(np.array(lost[0]) < 0.9 * np.array(lost[1]))
+    assert np.mean(lost[0]) < 0.7 * np.mean(lost[1])
+
+
 def test_gptq_is_what_texts_alone_ask_for(folder):
     texts = reviews(50)[0]
     one, two = (
@@ -93,6 +135,16 @@ def test_methods_that_do_not_fit_are_refused(folder):
         ({"method": "best"}, "from_pretrained: method='best' is not known; use \"nearest\""),
         ({"method": "hqq", "format": "bf16"}, "method is for packed formats"),
         ({"method": "hqq", "format": None}, "method is for packed formats"),
+        ({"format": "nf4", "symmetric": False}, 'quantize: format="nf4" has no zero points'),
+        ({"format": "mxfp4", "scale_dtype": "fp16"}, "scale_dtype"),
+        (
+            {"scale_dtype": "fp16", "double_quant": True},
+            "quantize: double_quant=True stores scales",
+        ),
+        ({"scale_dtype": "fp12"}, "fp12"),
+        ({"scale_dtype": "fp16", "format": "bf16"}, "scale_dtype='fp16' is for one packed format"),
+        ({"symmetric": False, "format": None}, "symmetric=False is for one packed format"),
+        ({"symmetric": False, "format": {"x": ("int8",)}}, "there is one for each weight"),
     ):
         with pytest.raises(ValueError, match=message):
             Encoder.from_pretrained(folder, **({"format": "int4"} | options))

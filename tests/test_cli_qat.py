@@ -77,6 +77,11 @@ def test_quantize_distils(folder, capsys, here):
     assert report["distillation_steps"] == 60 and plain["distillation_steps"] is None
     assert 1 - report["drift"]["mean"] < 0.9 * (1 - plain["drift"]["mean"])
     assert report["model"]["bytes"] == plain["model"]["bytes"]
+    half = document(capsys, "quantize", folder, "-o", "half", *words, "--scale-dtype", "fp16")
+    assert half["model"]["bytes"] < plain["model"]["bytes"]
+    assert half["drift"]["mean"] == pytest.approx(report["drift"]["mean"], abs=2e-3)
+    said = refused(capsys, "quantize", folder, "-o", "no", *words, "--asymmetric")
+    assert "--distill goes without" in said and "--asymmetric" in said
     texts = reviews(20)[0]
     vectors = [Encoder.from_pretrained(here / name).embed(texts) for name in ("plain", "small")]
     assert not np.array_equal(*vectors)

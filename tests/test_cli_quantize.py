@@ -74,6 +74,36 @@ def test_quantize_takes_a_method_and_corrects_biases(folder, texts, capsys, here
     assert "rounding" in (out := capsys.readouterr().out) and "hqq" in out
 
 
+def test_quantize_stores_scales_as_asked_for(folder, texts, capsys, here):
+    words = ["quantize", folder, "-o", "small", "--format", "int4", "--group-size", 16]
+    words += ["--scale-dtype", "fp16", "--asymmetric", "--calibrate", texts]
+    report = document(capsys, *words)
+    by_name = {layer["name"]: layer for layer in report["layers"]}
+    query = by_name["encoder.layer.0.attention.self.query"]
+    asked = {"group_size": 16, "double_quant": False, "scale_dtype": "fp16", "symmetric": False}
+    assert query.items() >= (asked | {"format": "int4"}).items()
+    assert 0 < query["output_error"] < query["error"] < 0.1
+    assert by_name["embeddings.word_embeddings"]["symmetric"] is True
+    shown = {tensor["name"]: tensor for tensor in document(capsys, "inspect", "small")["tensors"]}
+    tensor = shown["encoder.layer.0.attention.self.query.weight"]
+    assert tensor.items() >= (asked | {"type": "int4"}).items()
+    assert "group_size" not in shown["embeddings.LayerNorm.bias"]
+    assert main(["inspect", "small"]) == 0
+    assert "int4 g16 fp16 scales asymmetric" in capsys.readouterr().out
+
+
+def test_the_table_shows_how_scales_are_stored(folder, capsys):
+    words = ["quantize", str(folder), "--group-size", "16", "--no-plot", "-o"]
+    for output, options, label in (
+        ("one", [], "nf4 g16 double"),
+        ("two", ["--scale-dtype", "bf16"], "nf4 g16 bf16 scales"),
+        ("three", ["--format", "int8", "--asymmetric"], "int8 g16 asymmetric"),
+    ):
+        assert main([*words, output, *options]) == 0
+        (line,) = (of for of in capsys.readouterr().out.splitlines() if "0.output.dense" in of)
+        assert f"  {label}  " in line
+
+
 def test_other_commands_take_the_folder_as_it_is(folder, texts, capsys, here):
     assert main(["quantize", str(folder), "-o", "small", "--format", "int4", "--quiet"]) == 0
     capsys.readouterr()
@@ -101,6 +131,12 @@ def test_quantize_refuses_before_it_works(folder, texts, capsys, here):
         assert "needs inputs of the layers; pass calibrate" in said
     assert "no.txt" in refused(capsys, "quantize", folder, "-o", "new", "--calibrate", "no.txt")
     assert "does not exist" in refused(capsys, "quantize", "nowhere", "-o", "new")
+    said = refused(capsys, "quantize", folder, "-o", "new", "--asymmetric")
+    assert (
+        'format="nf4" has no zero points; use "int8" or "int4", or leave --asymmetric out' in said
+    )
+    words = ["--format", "mxfp4", "--scale-dtype", "fp16"]
+    assert "--scale-dtype" in refused(capsys, "quantize", folder, "-o", "new", *words)
     assert "48" in refused(capsys, "quantize", folder, "-o", "new", "--group-size", 48)
     assert not (here / "new").exists()
 
@@ -168,6 +204,8 @@ def test_a_budget_and_its_options_are_checked(folder, capsys, here):
     auto = [*quantize, "--format", "auto", "--budget"]
     assert "chooses that" in refused(capsys, *auto, "1MB", "--group-size", 32)
     assert "chooses that" in refused(capsys, *auto, "1MB", "--embeddings", "int8")
+    assert "chooses that" in refused(capsys, *auto, "1MB", "--scale-dtype", "fp16")
+    assert "chooses that" in refused(capsys, *auto, "1MB", "--asymmetric")
     assert "the least that" in refused(capsys, *auto, "1kB")
     with pytest.raises(SystemExit):
         main([*map(str, auto), "little"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lowbit.cli.arguments import METHODS as NAMES
+from lowbit.cli.arguments import SCALE_DTYPES
 from lowbit.quantization import (
     METHODS,
     InputStatistics,
@@ -11,6 +12,7 @@ from lowbit.quantization import (
     PackedFormat,
     awq_scales,
     bias_shift,
+    checks,
     quantize,
     smooth_scales,
     smoothing,
@@ -185,6 +187,7 @@ def test_every_method_for_inputs_beats_nearest_values(store, seed, correct):
 
 def test_methods_have_names_and_can_be_put_together():
     assert list(METHODS) == NAMES
+    assert [*SCALE_DTYPES, "e8m0"] == list(checks.SCALE_DTYPES)
     assert [name for name, method in METHODS.items() if method.needs_inputs] == [
         "gptq", "awq", "smoothquant",
     ]  # fmt: skip

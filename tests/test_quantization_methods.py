@@ -3,13 +3,25 @@
 import numpy as np
 import pytest
 
-from lowbit.quantization import gptq, quantize, quantize_to, search_scales
+from lowbit.quantization import (
+    METHODS,
+    PackedFormat,
+    gptq,
+    linear,
+    quantize,
+    quantize_to,
+    search_ranges,
+    search_scales,
+)
 from lowbit.quantization.matrix import packed_formats
+from lowbit.quantization.search import PLACES, RATIOS
 from lowbit.reference import gptq as reference
 from lowbit.reference import levels
 
 LEVELS = {"int8": np.arange(-127, 128), "int4": np.arange(-8, 8)}
 LEVELS |= {format: np.unique(table) for format, table in levels.LEVELS.items()}
+CODES = {"int8": np.arange(-128, 128), "int4": np.arange(16)}
+"""Of formats that may have zero points."""
 SHAPES = [(1, 1), (3, 40), (37, 150), (16, 300)]
 
 
@@ -82,6 +94,118 @@ def test_gptq_keeps_products_better_than_nearest_values_do(format, double_quant)
     assert error(q) < 0.6 * min(error(searched), error(quantize(w, format, 32, double_quant)))
 
 
+def skewed(*shape: int) -> np.ndarray:
+    """Weights mostly on one side of zero, which side by row."""
+    rng = np.random.default_rng(shape)
+    sides = rng.choice([-1, 1], (shape[0], 1))
+    return ((rng.exponential(size=shape) - 0.3) * sides).astype(np.float32)
+
+
+def group_columns(groups: np.ndarray, q) -> np.ndarray:
+    """A number of each group, for each of its columns."""
+    return np.repeat(groups, q.group_size, axis=1)[:, : q.shape[1]]
+
+
+def best_range(group: np.ndarray, counts: np.ndarray, codes: np.ndarray) -> float:
+    """Least squared error of one group over the ranges that are tried, in double precision."""
+    low, high = min(0.0, group.min()), max(0.0, group.max())
+    first = (high - low) / (len(codes) - 1)
+    least = np.inf
+    for scale in first * RATIOS:
+        for place in PLACES:
+            begin = low + place * (high - low - (len(codes) - 1) * scale)
+            zero = np.clip(np.rint(-begin / scale), 0, len(codes) - 1) + codes[0]
+            values = (np.clip(np.rint(group / scale) + zero, codes[0], codes[-1]) - zero) * scale
+            least = min(least, float(np.sum((values - group) ** 2 * counts)))
+    return least
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("format", CODES)
+def test_searched_ranges_are_the_best_of_those_that_are_tried(format, shape):
+    w = skewed(*shape)
+    counts = np.abs(normal(shape[1], seed=5)) ** 3
+    scales, zeros = search_ranges(w, format, 32, counts)
+    assert scales.dtype == np.float32 and zeros.dtype == np.int32
+    chosen = quantize_to(w, scales, format, 32, zero_points=zeros)
+    errors = (chosen.dequantize() - w).astype(np.float64) ** 2 * counts
+    starts = np.arange(0, shape[1], 32)
+    got = np.add.reduceat(errors, starts, axis=1)
+    for row, place in np.ndindex(got.shape):
+        own = slice(starts[place], starts[place] + 32)
+        best = best_range(w[row, own].astype(np.float64), counts[own], CODES[format])
+        # A weight near the middle of two codes may fall to the other one in float32.
+        assert got[row, place] <= best * 1.01 + 1e-6 * np.max(w[row, own] ** 2)
+    plain = quantize(w, format, 32, symmetric=False)
+    before = np.sum((plain.dequantize() - w) ** 2 * counts)
+    assert errors.sum() <= before * (1 + 1e-6)
+    if w.size > 100:
+        assert errors.sum() < 0.9 * before
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("group_size", [16, 64, None])
+@pytest.mark.parametrize("format", CODES)
+def test_gptq_rounds_to_zero_points_as_the_paper_derives_it(format, group_size, shape):
+    w, x = skewed(*shape), inputs(2 * shape[1], shape[1]).astype(np.float64)
+    h = x.T @ x
+    got = gptq(w, h, format, group_size, symmetric=False)
+    assert not got.symmetric and got.format == format
+    scales, zeros = (group_columns(of, got) for of in (got.scales(), got.zero_points()))
+    expected = reference.gptq(w, h, CODES[format], scales, zero_points=zeros.astype(np.float64))
+    differing = np.abs(got.dequantize() - expected) > 1e-4 * np.abs(scales)
+    assert differing.any(axis=1).mean() < 0.1
+    product = linear(x, got, compute="fp32")
+    np.testing.assert_allclose(product, x @ got.dequantize().T, atol=1e-3 * np.abs(product).max())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("group_size", [16, None, "tensor"])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("format", CODES)
+def test_codes_are_exchanged_and_nothing_else(format, symmetric, group_size, shape):
+    q = quantize(skewed(*shape), format, group_size, symmetric=symmetric)
+    same = q.with_codes(q.codes()).parts()
+    assert all(np.array_equal(of, same[name]) for name, of in q.parts().items())
+    codes = q.codes()
+    codes[0, 0] = codes[0, 0] // 2 + 1
+    changed = q.with_codes(codes)
+    assert np.array_equal(changed.codes(), codes)
+    assert np.array_equal(changed.scales(), q.scales())
+
+
+@pytest.mark.parametrize("scale_dtype", [None, "fp16", "bf16"])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("format", CODES)
+def test_every_method_rounds_to_what_is_to_be_stored(format, method, symmetric, scale_dtype):
+    w, x = skewed(24, 150), inputs(400, 150)
+    store = PackedFormat(format, 32, False, scale_dtype, symmetric)
+    q = METHODS[method].rounding(w, store, x.T.astype(np.float64) @ x)
+    assert (q.format, q.group_size, q.symmetric) == (format, 32, symmetric)
+    assert q.scale_dtype == (scale_dtype or "fp32")
+    plain = quantize(w, *store)
+    lost = [np.linalg.norm(x @ (of.dequantize() - w).T) for of in (q, plain)]
+    # hqq counts how many are far off, smoothquant has scaled columns before it rounds to nearest.
+    worst = {"gptq": 0.6, "search": 0.95, "awq": 0.95}
+    assert lost[0] <= worst.get(method, 1.2) * lost[1]
+
+
+@pytest.mark.parametrize("format", CODES)
+def test_zero_points_keep_products_of_skewed_weights_better(format):
+    w, x = skewed(48, 200), inputs(500, 200)
+    for double_quant in (False, True):
+        lost = [
+            np.linalg.norm(x @ (q.dequantize() - w).T)
+            for q in (
+                gptq(w, x.T @ x, format, 64, double_quant, symmetric=False),
+                gptq(w, x.T @ x, format, 64, double_quant),
+                quantize(w, format, 64, double_quant, symmetric=False),
+            )
+        ]
+        assert lost[0] < 0.8 * lost[1] and lost[0] < 0.5 * lost[2]
+
+
 def test_inputs_that_never_occur_or_hardly_differ_do_no_harm():
     w = normal(8, 64)
     h = np.zeros((64, 64))
@@ -90,6 +214,14 @@ def test_inputs_that_never_occur_or_hardly_differ_do_no_harm():
     assert np.isfinite(gptq(w, h).dequantize()).all()
     assert gptq(np.zeros((0, 64)), h).shape == (0, 64)
     assert gptq(np.zeros((4, 64)), h).dequantize().any() == np.False_
+    for rows in (0, 4):
+        zero = np.zeros((rows, 64), np.float32)
+        assert not gptq(zero, h, "int4", symmetric=False).dequantize().any()
+    constant = np.full((3, 64), 2.5)
+    np.testing.assert_allclose(
+        gptq(constant, np.eye(64), "int8", symmetric=False).dequantize(), constant, rtol=1e-5
+    )
+    assert search_ranges(np.zeros((3, 0)))[0].shape == (3, 0)
 
 
 def test_bad_arguments_are_named():
@@ -106,6 +238,14 @@ def test_bad_arguments_are_named():
         search_scales(w, importance=np.full(64, -1.0))
     with pytest.raises(ValueError, match='format="int3"'):
         gptq(w, h, "int3")
+    with pytest.raises(ValueError, match='format="nf4" has no zero points; use "int8" or "int4"'):
+        gptq(w, h, "nf4", symmetric=False)
+    with pytest.raises(ValueError, match="search_ranges: importance has 3 values"):
+        search_ranges(w, importance=np.ones(3))
+    with pytest.raises(ValueError, match='search_ranges: group_size="tensor" has one scale'):
+        search_ranges(w, group_size="tensor")
+    with pytest.raises(ValueError, match=r'double_quant=True .* scale_dtype="fp16"'):
+        gptq(w, h, "int4", 64, True, "fp16")
 
 
 # rmse for a Gaussian matrix of deviation 1: absmax scales of nf4, extreme / -8 of int4.

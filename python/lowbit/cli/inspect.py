@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.cli.console import Console, clip, columns, table
+from lowbit.cli.error_picture import format_label
 from lowbit.cli.exit_codes import OK
 from lowbit.cli.measurements import megabytes
 from lowbit.errors import FileFormatError
 from lowbit.files.gguf import MAGIC, GgufFile
 from lowbit.files.packed_tensors import packed_entries, scale_to_json
 from lowbit.files.safetensors import SafetensorsFile
+from lowbit.quantization import PackedFormat
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -23,20 +25,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if path.is_dir():
         path = path / "model.safetensors"
     is_gguf = path.suffix == ".gguf" or _begins_with(path, MAGIC)
-    kind, tensors, metadata = _gguf(path) if is_gguf else _safetensors(path)
+    file_kind, tensors, metadata = _gguf(path) if is_gguf else _safetensors(path)
     rounded = any("x_scale" in tensor for tensor in tensors)
     lines = [("tensor", "shape", "type", "MB", "bits each") + ("inputs in int8",) * rounded]
     for tensor in tensors:
         values = math.prod(tensor["shape"])
         bits = f"{8 * tensor['bytes'] / values:.2f}" if values else ""
         shape = "x".join(map(str, tensor["shape"])) or "-"
-        line = (tensor["name"], shape, tensor["type"], f"{tensor['bytes'] / 1e6:.3f}", bits)
+        kind, size = format_label(tensor, "type"), f"{tensor['bytes'] / 1e6:.3f}"
+        line = (tensor["name"], shape, kind, size, bits)
         lines.append(line + (_inputs(tensor.get("x_scale")),) * rounded)
     console.heading(f"{len(tensors)} tensors")
     console.say(columns(lines))
     types = Counter(tensor["type"] for tensor in tensors)
     rows = [
-        ("file", f"{path}, {kind}"),
+        ("file", f"{path}, {file_kind}"),
         ("parameters", f"{sum(math.prod(tensor['shape']) for tensor in tensors):,}"),
         ("bytes", megabytes(sum(tensor["bytes"] for tensor in tensors))),
         ("types", ", ".join(f"{name}: {count}" for name, count in types.most_common())),
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.heading("File")
     console.result(table(rows))
     console.document(
-        {"command": "inspect", "file": str(path), "kind": kind, "tensors": tensors,
+        {"command": "inspect", "file": str(path), "kind": file_kind, "tensors": tensors,
          "metadata": {key: str(value) for key, value in metadata.items()}}
     )  # fmt: skip
     return OK
@@ -85,7 +88,8 @@ def _safetensors(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]
             {
                 "name": entry.name,
                 "shape": list(entry.shape),
-                "type": entry.fields["format"],
+                "type": entry.stored.format,
+                **dict(zip(PackedFormat._fields[1:], entry.stored[1:], strict=True)),
                 "bytes": sum(file.tensors[name].nbytes for name in entry.tensors),
             }
             | ({"x_scale": scale_to_json(entry.x_scale)} if entry.x_scale else {})

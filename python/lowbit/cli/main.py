@@ -28,6 +28,8 @@ OPTION_NAMES = {
     'pattern="': '--pattern "',
     "vocab_size": "--vocab-size",
     "special_tokens": "--special-tokens",
+    "or symmetric=True": "or leave --asymmetric out",
+    "scale_dtype": "--scale-dtype",
 }
 
 

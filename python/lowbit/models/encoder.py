@@ -89,6 +89,8 @@ class Encoder:
         budget: int | float | str | None = None,
         activations: str | None = None,
         observer: str = "mse",
+        scale_dtype: str | None = None,
+        symmetric: bool = True,
     ) -> Encoder:
         """Read a BERT-family folder: config.json, safetensors, tokenizer.json or vocab.txt.
 
@@ -104,8 +106,8 @@ class Encoder:
             None: as `Encoder.save` stored them, which is not rounded again, else "fp32". "auto":
             what `choose_formats` chooses for the budget; or a format for each weight by its
             module's name, as in `FormatPlan.formats`. Then those of tables are among them.
-        group_size, double_quant
-            As in `lowbit.quantize`.
+        group_size, double_quant, scale_dtype, symmetric
+            Of the linear layers, as in `lowbit.quantize`; the last two for one packed format.
         embeddings
             Format of the word table, as in `lowbit.Embedding`; None as above. That of the positions
             is the same, but has 8 bits at least.
@@ -165,6 +167,8 @@ class Encoder:
             bias_correction,
             activations,
             observer,
+            scale_dtype,
+            symmetric,
         )
         with open_model_folder(folder) as opened:
             return cls(opened, store, pooler)

@@ -32,22 +32,23 @@ class WeightFormat(NamedTuple):
     ----------
     format
         "fp32", "bf16", "fp16", or a packed one.
-    group_size, double_quant
+    group_size, double_quant, scale_dtype, symmetric
         As in `lowbit.quantize`; tables have their own, and dense formats none.
 
     Examples
     --------
-    >>> str(WeightFormat("nf4", 64, True)), str(WeightFormat("int8", None)), WeightFormat("fp16")
-    ('nf4 g64 double', 'int8', WeightFormat(format='fp16', group_size=None, double_quant=False))
+    >>> str(WeightFormat("nf4", 64, True)), str(WeightFormat("int8")), WeightFormat("fp16").packed
+    ('nf4 g64 double', 'int8', False)
     """
 
     format: str
-    group_size: int | None = None
+    group_size: int | str | None = None
     double_quant: bool = False
+    scale_dtype: str | None = None
+    symmetric: bool = True
 
     def __str__(self) -> str:
-        group = f" g{self.group_size}" if self.group_size else ""
-        return self.format + group + " double" * self.double_quant
+        return str(PackedFormat(*self))
 
     @property
     def packed(self) -> bool:
@@ -68,7 +69,7 @@ class WeightStore:
         Of linear layers and of the word table; None: packed as stored, or float32. A mapping has a
         `WeightFormat` for every module name, those of the two tables included.
     group_size, double_quant, compute, calibrate, progress, method, bias_correction, activations,
-    observer
+    observer, scale_dtype, symmetric
         As in `Encoder.from_pretrained`.
 
     Attributes
@@ -90,11 +91,12 @@ class WeightStore:
         bias_correction: bool = False,
         activations: str | None = None,
         observer: str = "mse",
+        scale_dtype: str | None = None,
+        symmetric: bool = True,
     ) -> None:
         self._by_name = dict(format) if isinstance(format, Mapping) else None
         self._format = None if isinstance(format, Mapping) else format
-        self._group_size = group_size
-        self._double_quant = double_quant
+        self._scales = group_size, double_quant, scale_dtype, symmetric
         self._embeddings = embeddings
         self._check_activations(activations, observer, compute, calibrate)
         # Activations are rounded once all weights are.
@@ -130,6 +132,7 @@ class WeightStore:
                 f"from_pretrained: embeddings={self._embeddings!r} beside a format for each weight;"
                 f' put that of the word table there, as "{WORDS}"'
             )
+        self._check_scales()
         if self.calibrate is None:
             return
         as_stored = asked == [None] and self.activations == "static"
@@ -143,6 +146,24 @@ class WeightStore:
             )
         if not len(self.calibrate):
             raise ValueError("from_pretrained: calibrate has no texts; pass a few hundred")
+
+    def _check_scales(self) -> None:
+        """Refuse what cannot be stored before anything is read, in the words of `quantize`."""
+        if self._by_name is not None:
+            formats = [WeightFormat(*format) for format in self._by_name.values()]
+        else:
+            formats = [WeightFormat(self._format, *self._scales)] if self._format else []
+        packed = [format for format in formats if format.packed]
+        for format in packed:
+            stored_bytes((1, 1), format)
+        *_, scale_dtype, symmetric = self._scales
+        if (scale_dtype is not None or not symmetric) and (self._by_name is not None or not packed):
+            asked = f"scale_dtype={scale_dtype!r}" if scale_dtype else "symmetric=False"
+            given = "there is one for each weight" if self._by_name else f"format={self._format!r}"
+            raise ValueError(
+                f"from_pretrained: {asked} is for one packed format of all linear layers, of "
+                f"{packed_formats()}; {given}"
+            )
 
     def format_of(self, name: str) -> WeightFormat | None:
         """What the weight of a module is to be stored in; None: packed as it is, or float32.
@@ -162,7 +183,7 @@ class WeightStore:
             return self._embeddings and WeightFormat(self._embeddings)
         if name == POSITIONS:
             return self._embeddings and WeightFormat(position_format(self._embeddings))
-        return self._format and WeightFormat(self._format, self._group_size, self._double_quant)
+        return self._format and WeightFormat(self._format, *self._scales)
 
     def is_calibrated(self, name: str) -> bool:
         """Whether the weight of this module is rounded for the inputs that texts make."""
@@ -293,6 +314,32 @@ def stored_bytes(shape: tuple[int, ...], format: WeightFormat) -> int:
         zeros = np.zeros(shape, np.float32)
         return round_weight(zeros, format).nbytes
     return math.prod(shape) * (4 if format.format == "fp32" else 2)
+
+
+def stored_format(weight: Any) -> WeightFormat:
+    """How a weight of a layer or a table is kept.
+
+    Examples
+    --------
+    >>> from lowbit import quantize
+    >>> w = np.ones((16, 64), np.float32)
+    >>> str(stored_format(quantize(w, "int4", 32, scale_dtype="fp16", symmetric=False)._packed))
+    'int4 g32 fp16 scales asymmetric'
+    >>> str(stored_format(Embedding(w, "int8"))), str(stored_format(w))
+    ('int8', 'fp32')
+    """
+    if isinstance(weight, Embedding):
+        weight = weight.stored()
+    if not isinstance(weight, _core.PackedMatrix):
+        return WeightFormat(weight_format(weight))
+    of_a_row = weight.group_size == weight.shape[1]
+    return WeightFormat(
+        weight.format,
+        ("tensor" if weight.per_tensor else None) if of_a_row else weight.group_size,
+        weight.double_quant,
+        weight.scale_dtype if weight.scale_dtype in ("fp16", "bf16") else None,
+        weight.symmetric,
+    )
 
 
 def dense_weight(weight: Any) -> np.ndarray:

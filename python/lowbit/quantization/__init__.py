@@ -23,7 +23,7 @@ from lowbit.quantization.observers import (
     PercentileObserver,
 )
 from lowbit.quantization.qat import QatConfig
-from lowbit.quantization.search import quantize_to, search_scales
+from lowbit.quantization.search import quantize_to, search_ranges, search_scales
 
 __all__ = [
     "METHODS",
@@ -50,6 +50,7 @@ __all__ = [
     "quantize",
     "quantize_linear",
     "quantize_to",
+    "search_ranges",
     "search_scales",
     "smooth_scales",
     "smoothing",

@@ -28,6 +28,7 @@ def awq_scales(
     magnitude: Any,
     format: str = "nf4",
     group_size: int | None = 64,
+    symmetric: bool = True,
 ) -> np.ndarray:
     """Activation-aware scales (Lin et al., "AWQ", 2023): columns with large inputs lose less.
 
@@ -42,7 +43,7 @@ def awq_scales(
         [K, K]: sum of x x^T over inputs x of the layer, or the moments of `InputStatistics`.
     magnitude
         [K]: mean |x| of each column.
-    format, group_size
+    format, group_size, symmetric
         As in `lowbit.quantize`, for the weights to come.
 
     Returns
@@ -79,7 +80,9 @@ def awq_scales(
     for alpha in ALPHAS:
         tried = size**alpha
         scales = (tried / np.sqrt(tried.max() * tried.min())).astype(np.float32)
-        error = sum(_output_error(w, scales, moments, format, group_size) for w in matrices)
+        error = sum(
+            _output_error(w, scales, moments, format, group_size, symmetric) for w in matrices
+        )
         if error < least:
             best, least = scales, error
     return best
@@ -155,13 +158,19 @@ def bias_shift(change: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def _output_error(
-    w: np.ndarray, scales: np.ndarray, moments: Moments, format: str, group_size: int | None
+    w: np.ndarray,
+    scales: np.ndarray,
+    moments: Moments,
+    format: str,
+    group_size: int | None,
+    symmetric: bool,
 ) -> float:
     """Sum over the inputs of the squared change of the outputs, by their second moments."""
     total = 0.0
     for first in range(0, len(w), ROWS):
         rows = w[first : first + ROWS]
-        change = quantize(rows * scales, format, group_size).dequantize()
+        rounded = quantize(rows * scales, format, group_size, symmetric=symmetric)
+        change = rounded.dequantize()
         change /= scales
         change -= rows
         total += moments.norm(change) ** 2

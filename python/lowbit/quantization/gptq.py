@@ -22,8 +22,7 @@ from lowbit.arrays import as_float32
 from lowbit.quantization.checks import code_range
 from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.moments import SecondMoments
-from lowbit.quantization.packing import pack_codes
-from lowbit.quantization.search import quantize_to, search_scales
+from lowbit.quantization.search import quantize_searched
 
 BLOCK = 128
 """Columns rounded before their errors reach the columns behind the block, as one product."""
@@ -35,6 +34,8 @@ def gptq(
     format: str = "nf4",
     group_size: int | None = 64,
     double_quant: bool = False,
+    scale_dtype: str | None = None,
+    symmetric: bool = True,
     damping: float = 0.01,
 ) -> QuantizedMatrix:
     """Round a weight matrix so that its products with given inputs change least.
@@ -46,8 +47,8 @@ def gptq(
     hessian
         [K, K]: sum or mean of x x^T over inputs of the layer; only ratios count. Or
         `SecondMoments`, whose factor is then computed once for all weights with these inputs.
-    format, group_size, double_quant
-        As in `lowbit.quantize`.
+    format, group_size, double_quant, scale_dtype, symmetric
+        As in `lowbit.quantize`; scales, and zero points, are those of least squared error.
     damping
         Part of the mean diagonal that is added to the diagonal, so that inputs which hardly occur
         cannot make columns take on errors without bound.
@@ -74,14 +75,13 @@ def gptq(
     """
     array = as_float32(w, "gptq", "w", ndim=2)
     moments = SecondMoments.of(hessian, array.shape[1], "gptq")
-    scales = search_scales(array, format, group_size, moments.diagonal())
-    start = quantize_to(array, scales, format, group_size, double_quant)
+    start = quantize_searched(
+        array, format, group_size, double_quant, scale_dtype, symmetric, moments.diagonal()
+    )
     if array.size == 0:
         return start
     order, factor = moments.factor(damping)
-    codes = _round_columns(array, start, order, factor)
-    stored = codes.view(np.int8) if format == "int8" else codes
-    return QuantizedMatrix.from_parts(start.parts() | {"lines": pack_codes(format, stored)})
+    return start.with_codes(_round_columns(array, start, order, factor))
 
 
 def _round_columns(
@@ -89,7 +89,7 @@ def _round_columns(
 ) -> np.ndarray:
     """Codes [N, K], one byte each; columns are rounded from the last of the order to the first."""
     rows, size = w.shape
-    scales, group = start.scales(), start.group_size
+    scales, zeros, group = start.scales(), start.zero_points(), start.group_size
     errors = np.empty((rows, size), order="F")
     codes = np.empty((rows, size), np.uint8, order="F")
     nearest = Nearest(start.format)
@@ -102,7 +102,9 @@ def _round_columns(
             exact = w[:, column].astype(np.float64)
             behind = done[:, k - begin] + errors[:, k + 1 : end] @ factor[k, k + 1 : end]
             at = exact + behind / factor[k, k]
-            codes[:, column], values = nearest(at, scales[:, column // group])
+            own = column // group
+            zero = None if zeros is None else zeros[:, own]
+            codes[:, column], values = nearest(at, scales[:, own], zero)
             errors[:, k] = exact - values
     return codes
 
@@ -111,6 +113,7 @@ class Nearest:
     """Rounding of values to the levels of a format, which its own decoder tells."""
 
     def __init__(self, format: str) -> None:
+        self._ends = code_range(format, symmetric=False)
         first, last = code_range(format, symmetric=True)
         codes = np.arange(first, last + 1)
         q = QuantizedMatrix.from_codes(format, codes[None], np.ones((1, 1)), None)
@@ -119,8 +122,19 @@ class Nearest:
         self._middles = (self._levels[1:] + self._levels[:-1]) / 2
         self._codes = codes[places].astype(np.int8).view(np.uint8)
 
-    def __call__(self, values: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Codes as bytes, and what they stand for, of values [N] with scales [N]."""
+    def __call__(
+        self, values: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Codes as bytes, and what they stand for, of values [N] with scales [N], zero points too.
+
+        Examples
+        --------
+        >>> Nearest("int4")(np.array([0.9]), np.array([0.5]), np.array([3], np.uint8))
+        (array([5], dtype=uint8), array([1.]))
+        """
         inverse = np.divide(1.0, scales, out=np.zeros(len(scales)), where=scales != 0)
+        if zeros is not None:
+            codes = np.clip(np.rint(values * inverse + zeros), *self._ends)
+            return codes.astype(np.int8).view(np.uint8), (codes - zeros) * scales
         at = np.searchsorted(self._middles, values * inverse)
         return self._codes[at], self._levels[at] * scales

@@ -23,6 +23,7 @@ from lowbit.quantization.packing import (
     ZERO_OF_ZERO,
     pack_codes,
     pack_scales,
+    padding_codes,
     scales_as_floats,
     unpack_codes,
     unpack_scales,
@@ -263,10 +264,23 @@ class QuantizedMatrix:
             zeros = checked_zero_points(zero_points, shape, format, "from_codes")
             middle, least = ZERO_OF_ZERO[format], LEAST_CODE[format]
             parts["zero_points"] = packed((zeros - middle).astype(np.int8), least - middle)
-            padding = np.full(-(-rows // BLOCK_ROWS) * BLOCK_ROWS, least)
-            if zeros.size:
-                padding[: None if size < 0 else rows] = zeros[:, -1]
+            padding = padding_codes(format, zeros, rows, per_tensor=size < 0)
         return cls.from_parts(parts | {"lines": pack_codes(format, stored, padding)})
+
+    def with_codes(self, codes: np.ndarray) -> QuantizedMatrix:
+        """The same scales and zero points with other codes, bytes [rows, cols] in their range.
+
+        Examples
+        --------
+        >>> q = quantize([[1.0, 0.5, -1.0]], "int8", None)
+        >>> q.with_codes(q.codes() // 2).dequantize().round(2).tolist()
+        [[0.5, 0.25, -0.5]]
+        """
+        zeros, padding = self.zero_points(), None
+        if zeros is not None:
+            padding = padding_codes(self.format, zeros, len(zeros), self.per_tensor)
+        lines = pack_codes(self.format, codes, padding)
+        return QuantizedMatrix.from_parts(self.parts() | {"lines": lines})
 
     def requantize(self, w: Any) -> QuantizedMatrix:
         """Round `w` [rows, cols] to what this matrix is stored in: format, groups, scales.

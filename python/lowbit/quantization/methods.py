@@ -30,15 +30,34 @@ from lowbit.quantization.hqq import hqq
 from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
 from lowbit.quantization.moments import Moments
-from lowbit.quantization.search import quantize_to, search_scales
+from lowbit.quantization.search import quantize_searched, quantize_to
 
 
 class PackedFormat(NamedTuple):
-    """How weights are stored; the fields are those of `lowbit.quantize`."""
+    """How weights are stored; the fields are those of `lowbit.quantize`.
+
+    Examples
+    --------
+    >>> print(PackedFormat("int4", 32, False, "fp16", False))
+    int4 g32 fp16 scales asymmetric
+    """
 
     format: str = "nf4"
-    group_size: int | None = 64
+    group_size: int | str | None = 64
     double_quant: bool = False
+    scale_dtype: str | None = None
+    symmetric: bool = True
+
+    def __str__(self) -> str:
+        size = self.group_size
+        words = [
+            self.format,
+            size if isinstance(size, str) else f"g{size}" if size else "",
+            "double" * self.double_quant,
+            f"{self.scale_dtype} scales" if self.scale_dtype else "",
+            "" if self.symmetric else "asymmetric",
+        ]
+        return " ".join(word for word in words if word)
 
 
 Rounding = Callable[[np.ndarray, PackedFormat, Moments | None], QuantizedMatrix]
@@ -74,14 +93,13 @@ def _nearest(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> Qua
 
 
 def _search(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
-    importance = None if moments is None else moments.diagonal()
-    scales = search_scales(w, store.format, store.group_size, importance)
-    return quantize_to(w, scales, *store)
+    return quantize_searched(w, *store, None if moments is None else moments.diagonal())
 
 
 def _hqq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
-    scales, _ = hqq(w, store.format, store.group_size)
-    return quantize_to(w, scales, *store)
+    kind = None if store.symmetric else "codes"
+    scales, zeros = hqq(w, store.format, store.group_size, kind)
+    return quantize_to(w, scales, *store[:4], zeros)
 
 
 def _gptq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
@@ -91,7 +109,8 @@ def _gptq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> Quanti
 def _awq_scaling(
     weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics
 ) -> np.ndarray:
-    return awq_scales(weights, inputs.moments, inputs.magnitude, store.format, store.group_size)
+    moments, magnitude = inputs.moments, inputs.magnitude
+    return awq_scales(weights, moments, magnitude, store.format, store.group_size, store.symmetric)
 
 
 def smoothing(alpha: float = 0.5) -> Method:

@@ -62,6 +62,20 @@ def pack_codes(format: str, codes: np.ndarray, zeros: np.ndarray | None = None) 
     return (blocks[..., :4] | blocks[..., 4:] << 4).reshape(-1)
 
 
+def padding_codes(format: str, zeros: np.ndarray, rows: int, per_tensor: bool) -> np.ndarray:
+    """For `pack_codes`, the codes of zero of zero points [rows, groups], or of one for a tensor.
+
+    Examples
+    --------
+    >>> padding_codes("int4", np.array([[3, 4]]), 1, per_tensor=False)[:3].tolist()
+    [4, 0, 0]
+    """
+    padding = np.full(-(-rows // BLOCK_ROWS) * BLOCK_ROWS, LEAST_CODE[format])
+    if zeros.size:
+        padding[: None if per_tensor else rows] = zeros[0, -1] if per_tensor else zeros[:, -1]
+    return padding
+
+
 def unpack_codes(format: str, lines: np.ndarray, rows: int, cols: int) -> np.ndarray:
     """The codes [rows, cols] that lines hold: int8 for int8, else uint8.
 

@@ -41,6 +41,8 @@ class QatConfig:
         in four bits still; this shows what fewer would cost.
     compute
         Products of the trained layers, as in `lowbit.linear`.
+    scale_dtype
+        As in `lowbit.quantize`; learned steps are rounded to it in every pass.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class QatConfig:
     learned_step: bool = False
     bits: int | None = None
     compute: str = "auto"
+    scale_dtype: str | None = None
 
     def __post_init__(self) -> None:
         known = ["fp32", *packed_formats()]
@@ -140,7 +143,8 @@ class WeightRounding:
         if log_step is not None:
             return self._round_to(w, self.first_scales * np.exp(log_step))
         if config.bits is None:
-            return quantize(w, config.format, config.group_size, config.double_quant)
+            stored = config.group_size, config.double_quant, config.scale_dtype
+            return quantize(w, config.format, *stored)
         return self._round_to(w, self._extreme_scales(w))
 
     def backward(
@@ -213,4 +217,5 @@ class WeightRounding:
             wide = np.repeat(scales, config.group_size or w.shape[1], axis=1)[:, : w.shape[1]]
             ends = [end * wide for end in self._levels[[0, -1]]]
             w = np.clip(w, np.minimum(*ends), np.maximum(*ends))
-        return quantize_to(w, scales, config.format, config.group_size, config.double_quant)
+        stored = config.group_size, config.double_quant, config.scale_dtype
+        return quantize_to(w, scales, config.format, *stored)

@@ -11,7 +11,7 @@ from lowbit import _core
 from lowbit.arrays import as_float32
 from lowbit.quantization.checks import checked_zero_points, group_argument
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
-from lowbit.quantization.packing import BLOCK_ROWS
+from lowbit.quantization.packing import BITS, BLOCK_ROWS, LEAST_CODE
 
 RATIOS = np.linspace(0.7, 1.1, 21)
 """Tried scales as parts of the one that stores the group's extreme exactly."""
@@ -19,6 +19,8 @@ CHUNK = 1 << 16
 """Weights searched at a time: the search needs several times their memory."""
 POWERS = np.array([0.5, 1.0, 2.0])
 """The same where scales are powers of two."""
+PLACES = (0.5, 0.0, 1.0)
+"""Of a range that does not hold a whole group: in its middle, at its low or at its high end."""
 
 
 def search_scales(
@@ -59,15 +61,83 @@ def search_scales(
     ...  for q in (quantize(w, "int4"), chosen)]
     [0.095, 0.09]
     """
-    if group_size == "tensor":
-        raise ValueError('search_scales: group_size="tensor" has one scale, which quantize chooses')
-    array = as_float32(w, "search_scales", "w", ndim=2)
-    weights = _checked_importance(importance, array.shape[1])
+    array, weights = _checked(w, group_size, importance, "search_scales")
     parts = [
         _search(array[first:end], format, group_size, weights)
         for first, end in row_chunks(*array.shape)
     ]
     return np.concatenate(parts)
+
+
+def search_ranges(
+    w: Any,
+    format: str = "int4",
+    group_size: int | None = 64,
+    importance: Any = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point of each group, of 64 pairs the one with the least squared error.
+
+    A range that is smaller than a group cuts off both ends alike, or one of them.
+
+    Parameters
+    ----------
+    w
+        Weights [N, K], finite.
+    format
+        "int4" or "int8".
+    group_size, importance
+        As in `search_scales`.
+
+    Returns
+    -------
+    scales, zero_points : numpy.ndarray
+        float32 and int32 [N, groups], for `quantize_to`.
+
+    Raises
+    ------
+    ValueError
+        As `search_scales`; if the format has no zero points.
+
+    Examples
+    --------
+    >>> w = np.random.default_rng(0).exponential(size=(64, 256)).astype(np.float32)
+    >>> scales, zeros = search_ranges(w, "int4")
+    >>> chosen = quantize_to(w, scales, "int4", 64, zero_points=zeros)
+    >>> [round(q.error(w).rmse, 3) for q in (quantize(w, "int4", symmetric=False), chosen)]
+    [0.091, 0.084]
+    """
+    array, weights = _checked(w, group_size, importance, "search_ranges")
+    parts = [
+        _search_ranges(array[first:end], format, group_size, weights)
+        for first, end in row_chunks(*array.shape)
+    ]
+    scales, zeros = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return scales, zeros
+
+
+def quantize_searched(
+    w: Any,
+    format: str = "nf4",
+    group_size: int | None = 64,
+    double_quant: bool = False,
+    scale_dtype: str | None = None,
+    symmetric: bool = True,
+    importance: Any = None,
+) -> QuantizedMatrix:
+    """Round to what `search_scales` chooses or, if not symmetric, `search_ranges`.
+
+    Examples
+    --------
+    >>> w = np.random.default_rng(0).exponential(size=(64, 256)).astype(np.float32)
+    >>> round(quantize_searched(w, "int4", symmetric=False).error(w).rmse, 3)
+    0.084
+    """
+    zeros = None
+    if symmetric:
+        scales = search_scales(w, format, group_size, importance)
+    else:
+        scales, zeros = search_ranges(w, format, group_size, importance)
+    return quantize_to(w, scales, format, group_size, double_quant, scale_dtype, zeros)
 
 
 def row_chunks(rows: int, cols: int) -> Iterator[tuple[int, int]]:
@@ -99,6 +169,41 @@ def _search(
     )
 
 
+def _search_ranges(
+    array: np.ndarray, format: str, group_size: int | None, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    plain = quantize(array, format, group_size, symmetric=False)
+    scales, zeros = plain.scales(), plain.zero_points()
+    assert zeros is not None
+    return _least_error(
+        array,
+        (scales, zeros.astype(np.int32)),
+        _ranges(array, scales, format, plain.group_size),
+        lambda w, *chosen: _round_to(w, chosen[0], format, plain.group_size, chosen[1]),
+        weights,
+    )
+
+
+def _ranges(
+    w: np.ndarray, first: np.ndarray, format: str, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scales and zero points to try, as parts of the scales `first`, which hold whole groups."""
+    if not w.size:
+        return
+    starts = np.arange(0, w.shape[1], size)
+    # Zero is a code, so it is inside every range.
+    low = np.minimum(np.minimum.reduceat(w, starts, axis=1), 0)
+    high = np.maximum(np.maximum.reduceat(w, starts, axis=1), 0)
+    top = np.float32((1 << BITS[format]) - 1)
+    for ratio in RATIOS:
+        scales = np.float32(ratio) * first
+        for place in PLACES:
+            begin = low + np.float32(place) * (high - top * scales - low)
+            steps = np.divide(-begin, scales, out=np.zeros_like(scales), where=scales != 0)
+            codes = np.clip(np.rint(steps), 0, top).astype(np.int32)
+            yield scales, codes + LEAST_CODE[format]
+
+
 def least_error_scales(
     w: np.ndarray,
     first: np.ndarray,
@@ -119,12 +224,25 @@ def least_error_scales(
     importance
         [K], or one for all columns.
     """
-    best = first.copy()
-    least = _group_errors(round_to(w, first), w, importance)
-    for scales in tried:
-        error = _group_errors(round_to(w, scales), w, importance)
+    (best,) = _least_error(w, (first,), ((scales,) for scales in tried), round_to, importance)
+    return best
+
+
+def _least_error(
+    w: np.ndarray,
+    first: tuple[np.ndarray, ...],
+    tried: Iterable[tuple[np.ndarray, ...]],
+    round_to: Callable[..., QuantizedMatrix],
+    importance: np.ndarray | float,
+) -> tuple[np.ndarray, ...]:
+    """The same for scales alone or with zero points: what `round_to` takes after w."""
+    best = tuple(of.copy() for of in first)
+    least = _group_errors(round_to(w, *first), w, importance)
+    for choice in tried:
+        error = _group_errors(round_to(w, *choice), w, importance)
         better = error < least
-        best[better], least[better] = scales[better], error[better]
+        for kept, new in zip((*best, least), (*choice, error), strict=True):
+            kept[better] = new[better]
     return best
 
 
@@ -177,8 +295,11 @@ def quantize_to(
     )
 
 
-def _round_to(w: np.ndarray, scales: np.ndarray, format: str, size: int) -> QuantizedMatrix:
-    return quantize_to(w, scales, format, None if size == w.shape[1] else size, False)
+def _round_to(
+    w: np.ndarray, scales: np.ndarray, format: str, size: int, zeros: np.ndarray | None = None
+) -> QuantizedMatrix:
+    group_size = None if size == w.shape[1] else size
+    return quantize_to(w, scales, format, group_size, zero_points=zeros)
 
 
 def _group_errors(q: QuantizedMatrix, w: np.ndarray, importance: np.ndarray | float) -> np.ndarray:
@@ -189,14 +310,21 @@ def _group_errors(q: QuantizedMatrix, w: np.ndarray, importance: np.ndarray | fl
     return np.add.reduceat(errors, np.arange(0, w.shape[1], q.group_size), axis=1)
 
 
-def _checked_importance(importance: Any, columns: int) -> np.ndarray:
+def _checked(
+    w: Any, group_size: int | str | None, importance: Any, function: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """w as float32 [N, K], and how much the error of each column counts, [K]."""
+    if group_size == "tensor":
+        raise ValueError(f'{function}: group_size="tensor" has one scale, which quantize chooses')
+    array = as_float32(w, function, "w", ndim=2)
+    columns = array.shape[1]
     if importance is None:
-        return np.ones(columns, np.float32)
-    array = as_float32(importance, "search_scales", "importance", ndim=1)
-    if array.shape != (columns,):
+        return array, np.ones(columns, np.float32)
+    weights = as_float32(importance, function, "importance", ndim=1)
+    if weights.shape != (columns,):
         raise ValueError(
-            f"search_scales: importance has {len(array)} values, w has {columns} columns"
+            f"{function}: importance has {len(weights)} values, w has {columns} columns"
         )
-    if not (array >= 0).all():
-        raise ValueError("search_scales: importance has a negative or NaN value; use mean squares")
-    return array
+    if not (weights >= 0).all():
+        raise ValueError(f"{function}: importance has a negative or NaN value; use mean squares")
+    return array, weights

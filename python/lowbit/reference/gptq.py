@@ -19,8 +19,9 @@ def gptq(
     levels: np.ndarray,
     scales: np.ndarray,
     damping: float = 0.01,
+    zero_points: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Values [N, K], each a level times its scale.
+    """Values [N, K], each a level, less its zero point, times its scale.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ def gptq(
         [N, K]: the scale of each weight.
     damping
         Part of the mean diagonal that is added to the diagonal.
+    zero_points
+        [N, K]: the level that stands for zero, of each weight; None: 0.
 
     Examples
     --------
@@ -44,11 +47,12 @@ def gptq(
     columns = w.shape[1]
     damped = hessian + damping * np.mean(np.diag(hessian)) * np.eye(columns)
     inverse = np.linalg.inv(damped)
+    zeros = np.zeros(w.shape) if zero_points is None else zero_points
     left, out = w.astype(np.float64), np.empty(w.shape)
     for k in np.argsort(-np.diag(hessian), kind="stable"):
         safe = np.where(scales[:, k] == 0, 1, scales[:, k])
-        nearest = np.abs(left[:, k, None] / safe[:, None] - levels).argmin(axis=1)
-        out[:, k] = levels[nearest] * scales[:, k]
+        distances = np.abs((left[:, k] / safe + zeros[:, k])[:, None] - levels)
+        out[:, k] = (levels[distances.argmin(axis=1)] - zeros[:, k]) * scales[:, k]
         error = (left[:, k] - out[:, k]) / inverse[k, k]
         left -= np.outer(error, inverse[k])
         inverse = inverse - np.outer(inverse[:, k], inverse[k]) / inverse[k, k]
