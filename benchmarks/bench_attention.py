@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 import process
 from rivals import attention as rivals
-from turns import Subject, take_turns
+from turns import SPAN, Subject, take_turns
 
 import lowbit
 from lowbit import _core
@@ -73,17 +73,9 @@ def main() -> None:
             shape = tuple(int(part) for part in text.split("x"))
             found = subjects(shape, causal, options.threads)
             take_turns([subject for subject, _ in found], options.rounds)
-            lines = [
-                [
-                    s.name,
-                    f"{s.median() * 1e3:.2f} ({min(s.seconds) * 1e3:.2f} - "
-                    f"{max(s.seconds) * 1e3:.2f})",
-                    f"{work / s.median() / 1e9:.0f}",
-                ]
-                for s, work in found
-            ]
+            lines = [[s.name, s.span(), f"{work / s.median() / 1e9:.0f}"] for s, work in found]
             print(f"\n{text}{' causal' if causal else ''}; FMA peak {peak:.0f} GFLOP/s\n")
-            process.print_table(["", "ms (range of rounds)", "GFLOP/s"], lines)
+            process.print_table(["", SPAN, "GFLOP/s"], lines)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """What each way to round a model's weights keeps: size, vectors, and what they are good for.
 
     python benchmarks/bench_ladder.py --data SST2_train.tsv
+    python benchmarks/bench_ladder.py --data SST2_train.tsv --steps nearest search "gptq, texts" \\
+        distilled
 
 All-MiniLM-L6-v2 is rounded in every way of the lists below, by itself or for the inputs that 392
-sentences make; 1,820 other sentences then get their vectors. Cosines are with those of the
-original. Accuracy is that of a logistic regression on vectors of the remaining sentences, of the
-original and, with --own-head, of the rounded model too. Seconds are those of reading and rounding.
+sentences make, or is trained while it is rounded to give the vectors of the original for all
+sentences but 1,820, without labels (`lowbit.models.distill`, 100 steps); these 1,820 then get their
+vectors. Cosines are with those of the original. Accuracy is that of a logistic regression on
+vectors of the other sentences, of the original and, with --own-head, of the rounded model too.
+Seconds are those of reading and rounding.
 """
 
 from __future__ import annotations
@@ -14,12 +18,14 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import process
 import sst2
+from bench_qat import distilled_as
 
 import lowbit
 from lowbit import _core
@@ -30,10 +36,14 @@ from lowbit.quantization import METHODS, Method
 
 @dataclass(frozen=True)
 class Step:
-    """A rung: a name, and what makes the encoder of (folder, options of the format, texts)."""
+    """A rung: a name, and what makes the encoder of (folder, options of the format, texts).
+
+    Texts are those for calibration, or `trains`: all that are not withheld.
+    """
 
     name: str
     make: Callable[[Path, dict[str, Any], list[str]], Encoder]
+    trains: bool = False
 
 
 def rounding(name: str, calibrated: bool, bias: bool = False, method: Any = None) -> Step:
@@ -65,6 +75,7 @@ STEPS = [
     rounding("gptq", True),
     rounding("gptq", True, True),
     rounding("awq+gptq", True, True, AWQ_GPTQ),
+    Step("distilled", partial(distilled_as, steps=100), trains=True),
 ]
 """Of formats of four bits."""
 INPUTS_TOO = [
@@ -93,6 +104,22 @@ SETTINGS = [
     ),
     Setting("int4 g32", {"format": "int4", "group_size": 32, "embeddings": "nf4"}, STEPS),
     Setting(
+        "int4 g32 fp16",
+        {"format": "int4", "group_size": 32, "embeddings": "nf4", "scale_dtype": "fp16"},
+        STEPS,
+    ),
+    Setting(
+        "int4 g32 fp16 asymmetric",
+        {
+            "format": "int4",
+            "group_size": 32,
+            "embeddings": "nf4",
+            "scale_dtype": "fp16",
+            "symmetric": False,
+        },
+        [step for step in STEPS if not step.trains],
+    ),
+    Setting(
         "int8 products",
         {"format": "int8", "group_size": None, "embeddings": "int8", "compute": "int8"},
         INPUTS_TOO,
@@ -107,8 +134,8 @@ class Measure:
         data = sst2.load(path)
         train, self._labels = data.part(data.train)
         self._held_out, self._answers = data.part(np.concatenate([data.dev, data.test]))
-        self.calibration = train[::13]
-        self._train = train if own_head else None
+        self.train, self.calibration = train, train[::13]
+        self._own_head = own_head
         original = Encoder.from_pretrained(folder)
         self._exact = original.embed(self._held_out)
         self._head = fit_head(original.embed(train), self._labels)
@@ -127,8 +154,8 @@ class Measure:
             f"{cosines.min():.4f}",
             f"{self._accuracy(self._head, vectors):.3f}",
         ]
-        if self._train is not None:
-            head = fit_head(encoder.embed(self._train), self._labels)
+        if self._own_head:
+            head = fit_head(encoder.embed(self.train), self._labels)
             cells[-1] += f" / {self._accuracy(head, vectors):.3f}"
         return cells
 
@@ -169,7 +196,8 @@ def main() -> None:
     for setting in (s for s in SETTINGS if not options.formats or s.name in options.formats):
         for step in (s for s in setting.steps if not options.steps or s.name in options.steps):
             start = time.perf_counter()
-            encoder = step.make(folder, setting.options, measure.calibration)
+            texts = measure.train if step.trains else measure.calibration
+            encoder = step.make(folder, setting.options, texts)
             seconds = time.perf_counter() - start
             lines.append([setting.name, step.name, *measure.of(encoder), f"{seconds:.0f}"])
             print(" | ".join(lines[-1]), flush=True)

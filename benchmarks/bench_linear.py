@@ -20,7 +20,7 @@ import time
 import numpy as np
 import process
 from rivals.linear import RIVALS, exact
-from turns import Subject, take_turns
+from turns import SPAN, Subject, take_turns
 
 import lowbit
 from lowbit import _core
@@ -106,14 +106,14 @@ def show(found: list[Subject], rows: int, shape: tuple[int, int], limits: dict[s
         lines.append(
             [
                 s.name,
-                f"{seconds * 1e3:.3f} ({min(s.seconds) * 1e3:.3f} - {max(s.seconds) * 1e3:.3f})",
+                s.span(),
                 f"{s.nbytes / seconds / 1e9:.1f}",
                 f"{work / seconds / 1e9:.0f}",
                 f"{seconds / best:.2f}",
             ]
         )
     print(f"\nM={rows}, W {shape[0]}x{shape[1]}; limits: {json.dumps(limits)}\n")
-    process.print_table(["", "ms (range of rounds)", "GB/s", "GFLOP/s", "times lowbit's"], lines)
+    process.print_table(["", SPAN, "GB/s", "GFLOP/s", "times lowbit's"], lines)
 
 
 def measure_limits(nbytes: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import process
 from rivals import lora as rivals
-from turns import Subject, take_turns
+from turns import SPAN, Subject, take_turns
 
 import lowbit
 from lowbit import _core
@@ -120,11 +120,10 @@ def main() -> None:
         for s in found:
             library = s.name.replace(":", ",").rpartition(",")[0]
             base.setdefault(library, s.median())
-            span = f"({min(s.seconds) * 1e3:.3f} - {max(s.seconds) * 1e3:.3f})"
             ratio = f"{s.median() / base[library]:.2f}"
-            lines.append([s.name, f"{s.median() * 1e3:.3f} {span}", ratio])
+            lines.append([s.name, s.span(), ratio])
         print(f"\nM={rows}, W {n}x{k}, rank {rank}\n")
-        process.print_table(["", "ms (range of rounds)", "times its first line"], lines)
+        process.print_table(["", SPAN, "times its first line"], lines)
 
 
 if __name__ == "__main__":

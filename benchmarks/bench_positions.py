@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 import process
 from rivals import positions as rivals
-from turns import Subject, take_turns
+from turns import Subject, print_bandwidths, take_turns
 
 import lowbit as lb
 from lowbit import _core
@@ -113,17 +113,9 @@ def main() -> None:
     for tokens in options.tokens:
         found = subjects(tokens, options.heads, options.head_dim, options.threads)
         take_turns(found, options.rounds)
-        lines = [
-            [
-                s.name,
-                f"{s.median() * 1e3:.3f} ({min(s.seconds) * 1e3:.3f} - {max(s.seconds) * 1e3:.3f})",
-                f"{s.nbytes / s.median() / 1e9:.1f}",
-            ]
-            for s in found
-        ]
         queries, keys = options.heads
         print(f"\n{tokens} tokens, {queries} + {keys} heads of {options.head_dim} columns\n")
-        process.print_table(["", "ms (range of rounds)", "GB/s"], lines)
+        print_bandwidths(found)
 
 
 if __name__ == "__main__":

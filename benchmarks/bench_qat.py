@@ -61,6 +61,7 @@ def distilled_as(
         options.get("group_size", 64),
         options.get("double_quant", False),
         learned_step=True,
+        scale_dtype=options.get("scale_dtype"),
     )
     return distilled(folder, config, texts, options.get("embeddings") or "fp32", **training)
 

@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 import process
 from rivals import quantization as rivals
-from turns import Subject, take_turns
+from turns import Subject, print_bandwidths, take_turns
 
 import lowbit
 from lowbit import _core
@@ -98,15 +98,7 @@ def main() -> None:
     print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
     limit = _core.measure_read(w.view(np.uint8).reshape(-1)) / 1e9
     print(f"{rows} x {columns} Gaussian float32; reading them alone: {limit:.1f} GB/s\n")
-    lines = [
-        [
-            s.name,
-            f"{s.median() * 1e3:.2f} ({min(s.seconds) * 1e3:.2f} - {max(s.seconds) * 1e3:.2f})",
-            f"{s.nbytes / s.median() / 1e9:.1f}",
-        ]
-        for s in found
-    ]
-    process.print_table(["", "ms (range of rounds)", "GB/s"], lines)
+    print_bandwidths(found)
 
 
 if __name__ == "__main__":

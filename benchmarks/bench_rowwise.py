@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 import process
 from rivals import rowwise as rivals
-from turns import Subject, take_turns
+from turns import Subject, print_bandwidths, take_turns
 
 import lowbit
 from lowbit import _core
@@ -64,16 +64,8 @@ def main() -> None:
         found = subjects(x, gamma, options.threads)
         limit = _core.measure_read(np.ones(x.nbytes, np.uint8)) / 1e9
         take_turns(found, options.rounds)
-        lines = [
-            [
-                s.name,
-                f"{s.median() * 1e3:.3f} ({min(s.seconds) * 1e3:.3f} - {max(s.seconds) * 1e3:.3f})",
-                f"{s.nbytes / s.median() / 1e9:.1f}",
-            ]
-            for s in found
-        ]
         print(f"\n{shape}; reading as many bytes: {limit:.1f} GB/s\n")
-        process.print_table(["", "ms (range of rounds)", "GB/s"], lines)
+        print_bandwidths(found)
 
 
 if __name__ == "__main__":

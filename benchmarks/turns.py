@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import process
+
+SPAN = "ms (range of rounds)"
+"""Heading of `Subject.span`."""
 
 
 @dataclass
@@ -49,6 +53,17 @@ class Subject:
     def median(self) -> float:
         """Seconds of one call: the median of the rounds."""
         return statistics.median(self.seconds)
+
+    def span(self) -> str:
+        """Milliseconds, and in brackets those of the fastest and of the slowest round."""
+        fastest, slowest = (1e3 * of(self.seconds) for of in (min, max))
+        return f"{1e3 * self.median():.3f} ({fastest:.3f} - {slowest:.3f})"
+
+
+def print_bandwidths(subjects: list[Subject]) -> None:
+    """A table of what was timed: times, and bytes for each second."""
+    lines = [[s.name, s.span(), f"{s.nbytes / s.median() / 1e9:.1f}"] for s in subjects]
+    process.print_table(["", SPAN, "GB/s"], lines)
 
 
 def take_turns(subjects: list[Subject], rounds: int, slot: float = 0.1) -> None:
