@@ -7,8 +7,8 @@ import pytest
 
 from lowbit.data import read_reviews
 from lowbit.models import Encoder
-from lowbit.models.weight_store import WeightFormat, stored_format
-from lowbit.quantization import METHODS, Method, QuantizedMatrix
+from lowbit.models.weight_store import stored_format
+from lowbit.quantization import METHODS, Method, QuantizedMatrix, WeightFormat
 from tiny_model import reviews, write_tiny_model
 
 

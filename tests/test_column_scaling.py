@@ -9,7 +9,7 @@ from lowbit.quantization import (
     METHODS,
     InputStatistics,
     Method,
-    PackedFormat,
+    WeightFormat,
     awq_scales,
     bias_shift,
     checks,
@@ -20,7 +20,7 @@ from lowbit.quantization import (
 from lowbit.quantization.methods import find_method, round_together
 from lowbit.reference import column_scaling as reference
 
-STORES = [PackedFormat(name, 32, name == "nf4") for name in ("int8", "int4", "nf4")]
+STORES = [WeightFormat(name, 32, name == "nf4") for name in ("int8", "int4", "nf4")]
 
 
 def layer(seed: int, columns: int = 96, dead: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -197,7 +197,7 @@ def test_methods_have_names_and_can_be_put_together():
         find_method("best", "f")
     weights, x = layer(4)
     seen = statistics(x)
-    more = PackedFormat("int4", 32), seen
+    more = WeightFormat("int4", 32), seen
     rounded, plain = (round_together(weights, m, *more) for m in (both, METHODS["gptq"]))
     for one, other in zip(rounded.matrices, plain.matrices, strict=True):
         assert not np.array_equal(one.codes(), other.codes())

@@ -5,7 +5,7 @@ import pytest
 
 from lowbit.quantization import (
     METHODS,
-    PackedFormat,
+    WeightFormat,
     gptq,
     linear,
     quantize,
@@ -180,7 +180,7 @@ def test_codes_are_exchanged_and_nothing_else(format, symmetric, group_size, sha
 @pytest.mark.parametrize("format", CODES)
 def test_every_method_rounds_to_what_is_to_be_stored(format, method, symmetric, scale_dtype):
     w, x = skewed(24, 150), inputs(400, 150)
-    store = PackedFormat(format, 32, False, scale_dtype, symmetric)
+    store = WeightFormat(format, 32, False, scale_dtype, symmetric)
     q = METHODS[method].rounding(w, store, x.T.astype(np.float64) @ x)
     assert (q.format, q.group_size, q.symmetric) == (format, 32, symmetric)
     assert q.scale_dtype == (scale_dtype or "fp32")

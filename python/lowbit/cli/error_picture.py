@@ -9,7 +9,7 @@ from typing import Any
 from lowbit.cli.console import Console
 from lowbit.cli.measurements import megabytes
 from lowbit.cli.picture import GRID, INK, MISSING, QUIET, TEST, TRAIN, figure_for
-from lowbit.quantization import PackedFormat
+from lowbit.quantization import WeightFormat
 
 SHADES = (TRAIN, "#f0b429", "#8bc4a8", "#e09f9f", "#b8a1d9", "#c9b79c")
 """Of the formats, in the order in which they appear."""
@@ -25,8 +25,8 @@ def format_label(layer: dict[str, Any], name: str = "format") -> str:
     >>> format_label({"type": "F32"}, "type")
     'F32'
     """
-    stored = {field: layer[field] for field in PackedFormat._fields if field in layer}
-    return str(PackedFormat(**{"group_size": None} | stored | {"format": layer[name]}))
+    stored = {field: layer[field] for field in WeightFormat._fields if field in layer}
+    return str(WeightFormat(**stored | {"format": layer[name]}))
 
 
 def draw_errors(path: Path, report: dict[str, Any], console: Console) -> str:

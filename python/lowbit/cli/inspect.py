@@ -16,7 +16,7 @@ from lowbit.errors import FileFormatError
 from lowbit.files.gguf import MAGIC, GgufFile
 from lowbit.files.packed_tensors import packed_entries, scale_to_json
 from lowbit.files.safetensors import SafetensorsFile
-from lowbit.quantization import PackedFormat
+from lowbit.quantization import WeightFormat
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -89,7 +89,7 @@ def _safetensors(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]
                 "name": entry.name,
                 "shape": list(entry.shape),
                 "type": entry.stored.format,
-                **dict(zip(PackedFormat._fields[1:], entry.stored[1:], strict=True)),
+                **dict(zip(WeightFormat._fields[1:], entry.stored[1:], strict=True)),
                 "bytes": sum(file.tensors[name].nbytes for name in entry.tensors),
             }
             | ({"x_scale": scale_to_json(entry.x_scale)} if entry.x_scale else {})

@@ -36,8 +36,8 @@ from lowbit.files.safetensors import SafetensorsFile
 from lowbit.files.untrusted import parse_json, shorten
 from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix
-from lowbit.quantization.methods import PackedFormat
 from lowbit.quantization.packing import scales_as_floats
+from lowbit.quantization.weight_format import WeightFormat
 
 VERSION = "2"
 KNOWN_VERSIONS = ("1", "2")
@@ -69,11 +69,11 @@ class PackedEntry(NamedTuple):
         return self.fields["rows"], self.fields["cols"]
 
     @property
-    def stored(self) -> PackedFormat:
+    def stored(self) -> WeightFormat:
         """How the matrix is stored, as `lowbit.quantize` takes it."""
         fields = self.fields
         size, dtype = fields["group_size"], fields.get("scale_dtype")
-        return PackedFormat(
+        return WeightFormat(
             fields["format"],
             {0: None, -1: "tensor"}.get(size, size),
             fields["double_quant"],

@@ -7,7 +7,7 @@ from lowbit.models.distillation import distill
 from lowbit.models.encoder import Encoder
 from lowbit.models.format_choice import FormatPlan, choose_formats
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
-from lowbit.models.weight_store import WeightFormat
+from lowbit.quantization.weight_format import WeightFormat
 
 __all__ = [
     "Checkpoint",

@@ -16,8 +16,7 @@ import numpy as np
 from lowbit import _core
 from lowbit.models.layer_inputs import LayerInputs
 from lowbit.models.layers import Linear, TransformerLayer
-from lowbit.models.weight_store import WeightFormat
-from lowbit.quantization import InputStatistics, Method, PackedFormat, bias_shift
+from lowbit.quantization import InputStatistics, Method, WeightFormat, bias_shift
 from lowbit.quantization.methods import METHODS, Rounded, round_together
 from lowbit.quantization.moments import SecondMoments
 
@@ -93,9 +92,9 @@ class Calibration:
         for format in dict.fromkeys(asked.values()):
             if format is not None:
                 own = [linear for linear in linears if asked[linear.name] == format]
-                self._round_to(PackedFormat(*format), own, inputs)
+                self._round_to(format, own, inputs)
 
-    def _round_to(self, store: PackedFormat, own: list[Linear], inputs: InputStatistics) -> None:
+    def _round_to(self, store: WeightFormat, own: list[Linear], inputs: InputStatistics) -> None:
         weights = [linear.weight for linear in own]
         rounded = round_together(weights, self._method, store, inputs)
         _core.trim_memory()  # of the work, before the changes are looked at

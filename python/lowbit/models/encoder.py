@@ -18,8 +18,9 @@ from lowbit.models.calibration import Calibration, LinearReport
 from lowbit.models.format_choice import choose_formats
 from lowbit.models.layer_inputs import BATCH_TOKENS, LayerInputs
 from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer, weight_format
-from lowbit.models.weight_store import POSITIONS, WORDS, Progress, WeightFormat, WeightStore
+from lowbit.models.weight_store import POSITIONS, WORDS, Progress, WeightStore
 from lowbit.quantization import Method
+from lowbit.quantization.weight_format import WeightFormat
 from lowbit.tokenizers import Tokenizer
 
 # Module names of one layer's linears, in the order of TransformerLayer.linears().

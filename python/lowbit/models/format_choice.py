@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from lowbit.files.model_folder import ModelFolder, open_model_folder
 from lowbit.models.sensitivity import BASE, TABLES, Sensitivity, formats_of, without_texts
-from lowbit.models.weight_store import Progress, WeightFormat, WeightStore, stored_bytes
+from lowbit.models.weight_store import Progress, WeightStore, stored_bytes
 from lowbit.quantization.allocation import allocate, parse_size
+from lowbit.quantization.weight_format import WeightFormat
 
 BY_TEXTS = "1 - cosine of the vectors of texts"
 BY_WEIGHTS = "squared relative error of the weight"
@@ -142,7 +143,7 @@ def _by_texts(
 ) -> dict[str, list[float]]:
     from lowbit.models.encoder import Encoder  # which imports this module
 
-    store = WeightStore(*BASE, embeddings=BASE.format)
+    store = WeightStore(*BASE[:3], embeddings=BASE.format)
     encoder = Encoder(folder, store, pooler)
     return Sensitivity(encoder, folder, texts, progress).measure()
 

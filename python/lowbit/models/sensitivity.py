@@ -27,7 +27,6 @@ from lowbit.models.weight_store import (
     POSITIONS,
     WORDS,
     Progress,
-    WeightFormat,
     dense_weight,
     read_table,
     round_weight,
@@ -35,6 +34,7 @@ from lowbit.models.weight_store import (
 from lowbit.quantization.gptq import gptq
 from lowbit.quantization.moments import SecondMoments
 from lowbit.quantization.search import row_chunks
+from lowbit.quantization.weight_format import WeightFormat
 
 if TYPE_CHECKING:
     from lowbit.models.encoder import Encoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,44 +15,15 @@ from lowbit.files.model_folder import ModelFolder
 from lowbit.models.layers import Linear, weight_format
 from lowbit.quantization.affine import AffineParams
 from lowbit.quantization.matrix import QuantizedMatrix, packed_formats
-from lowbit.quantization.methods import METHODS, Method, PackedFormat, find_method
+from lowbit.quantization.methods import METHODS, Method, find_method
 from lowbit.quantization.observers import OBSERVERS
+from lowbit.quantization.weight_format import WeightFormat
 
 DENSE_FORMATS = ("fp32", "bf16", "fp16")
 WORDS = "embeddings.word_embeddings"
 POSITIONS = "embeddings.position_embeddings"
 ACTIVATIONS = ("dynamic", "static")
 Progress = Callable[[int, int], None]
-
-
-class WeightFormat(NamedTuple):
-    """The format of one weight.
-
-    Attributes
-    ----------
-    format
-        "fp32", "bf16", "fp16", or a packed one.
-    group_size, double_quant, scale_dtype, symmetric
-        As in `lowbit.quantize`; tables have their own, and dense formats none.
-
-    Examples
-    --------
-    >>> str(WeightFormat("nf4", 64, True)), str(WeightFormat("int8")), WeightFormat("fp16").packed
-    ('nf4 g64 double', 'int8', False)
-    """
-
-    format: str
-    group_size: int | str | None = None
-    double_quant: bool = False
-    scale_dtype: str | None = None
-    symmetric: bool = True
-
-    def __str__(self) -> str:
-        return str(PackedFormat(*self))
-
-    @property
-    def packed(self) -> bool:
-        return self.format in packed_formats()
 
 
 Formats = str | Mapping[str, WeightFormat] | None
@@ -299,7 +270,7 @@ def round_weight(
         return float32_to_bf16(weight)
     if asked.format == "fp16":
         return float32_to_fp16(weight)
-    return method.rounding(weight, PackedFormat(*asked), None)._packed
+    return method.rounding(weight, asked, None)._packed
 
 
 def stored_bytes(shape: tuple[int, ...], format: WeightFormat) -> int:

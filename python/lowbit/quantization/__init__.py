@@ -14,7 +14,7 @@ from lowbit.quantization.hqq import hqq
 from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.linear import linear
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
-from lowbit.quantization.methods import METHODS, Method, PackedFormat, smoothing
+from lowbit.quantization.methods import METHODS, Method, smoothing
 from lowbit.quantization.observers import (
     EntropyObserver,
     MeanSquaredErrorObserver,
@@ -24,6 +24,7 @@ from lowbit.quantization.observers import (
 )
 from lowbit.quantization.qat import QatConfig
 from lowbit.quantization.search import quantize_to, search_ranges, search_scales
+from lowbit.quantization.weight_format import WeightFormat
 
 __all__ = [
     "METHODS",
@@ -34,7 +35,7 @@ __all__ = [
     "Method",
     "MinMaxObserver",
     "MovingAverageObserver",
-    "PackedFormat",
+    "WeightFormat",
     "PercentileObserver",
     "QatConfig",
     "QuantizedMatrix",

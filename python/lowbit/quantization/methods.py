@@ -31,38 +31,11 @@ from lowbit.quantization.input_statistics import InputStatistics
 from lowbit.quantization.matrix import QuantizedMatrix, quantize
 from lowbit.quantization.moments import Moments
 from lowbit.quantization.search import quantize_searched, quantize_to
+from lowbit.quantization.weight_format import WeightFormat
 
-
-class PackedFormat(NamedTuple):
-    """How weights are stored; the fields are those of `lowbit.quantize`.
-
-    Examples
-    --------
-    >>> print(PackedFormat("int4", 32, False, "fp16", False))
-    int4 g32 fp16 scales asymmetric
-    """
-
-    format: str = "nf4"
-    group_size: int | str | None = 64
-    double_quant: bool = False
-    scale_dtype: str | None = None
-    symmetric: bool = True
-
-    def __str__(self) -> str:
-        size = self.group_size
-        words = [
-            self.format,
-            size if isinstance(size, str) else f"g{size}" if size else "",
-            "double" * self.double_quant,
-            f"{self.scale_dtype} scales" if self.scale_dtype else "",
-            "" if self.symmetric else "asymmetric",
-        ]
-        return " ".join(word for word in words if word)
-
-
-Rounding = Callable[[np.ndarray, PackedFormat, Moments | None], QuantizedMatrix]
+Rounding = Callable[[np.ndarray, WeightFormat, Moments | None], QuantizedMatrix]
 """Weights [N, K], their format, and the `Moments` [K, K] of their inputs, or None."""
-Scaling = Callable[[Sequence[np.ndarray], PackedFormat, InputStatistics], np.ndarray]
+Scaling = Callable[[Sequence[np.ndarray], WeightFormat, InputStatistics], np.ndarray]
 """Weights of one input, their format, what is known of the input; scales [K]."""
 
 
@@ -88,26 +61,26 @@ class Method:
         object.__setattr__(self, "needs_inputs", self.needs_inputs or self.scaling is not None)
 
 
-def _nearest(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+def _nearest(w: np.ndarray, store: WeightFormat, moments: Moments | None) -> QuantizedMatrix:
     return quantize(w, *store)
 
 
-def _search(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+def _search(w: np.ndarray, store: WeightFormat, moments: Moments | None) -> QuantizedMatrix:
     return quantize_searched(w, *store, None if moments is None else moments.diagonal())
 
 
-def _hqq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+def _hqq(w: np.ndarray, store: WeightFormat, moments: Moments | None) -> QuantizedMatrix:
     kind = None if store.symmetric else "codes"
     scales, zeros = hqq(w, store.format, store.group_size, kind)
     return quantize_to(w, scales, *store[:4], zeros)
 
 
-def _gptq(w: np.ndarray, store: PackedFormat, moments: Moments | None) -> QuantizedMatrix:
+def _gptq(w: np.ndarray, store: WeightFormat, moments: Moments | None) -> QuantizedMatrix:
     return gptq(w, moments, *store)
 
 
 def _awq_scaling(
-    weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics
+    weights: Sequence[np.ndarray], store: WeightFormat, inputs: InputStatistics
 ) -> np.ndarray:
     moments, magnitude = inputs.moments, inputs.magnitude
     return awq_scales(weights, moments, magnitude, store.format, store.group_size, store.symmetric)
@@ -123,7 +96,7 @@ def smoothing(alpha: float = 0.5) -> Method:
     """
 
     def scaling(
-        weights: Sequence[np.ndarray], store: PackedFormat, inputs: InputStatistics
+        weights: Sequence[np.ndarray], store: WeightFormat, inputs: InputStatistics
     ) -> np.ndarray:
         return smooth_scales(weights, inputs.largest, alpha)
 
@@ -184,7 +157,7 @@ class Rounded(NamedTuple):
 def round_together(
     weights: Sequence[np.ndarray],
     method: Method,
-    store: PackedFormat,
+    store: WeightFormat,
     inputs: InputStatistics,
 ) -> Rounded:
     """Round weights that have one input.
@@ -203,7 +176,7 @@ def round_together(
     >>> x, w = (rng.standard_normal((rows, 64)).astype("f4") for rows in (90, 8))
     >>> inputs = InputStatistics(64)
     >>> inputs.observe(x)
-    >>> rounded = round_together([w], METHODS["awq"], PackedFormat("int4"), inputs)
+    >>> rounded = round_together([w], METHODS["awq"], WeightFormat("int4", 64), inputs)
     >>> rounded.values(0).shape, rounded.scales.shape
     ((8, 64), (64,))
     """
