@@ -66,10 +66,16 @@ def print_bandwidths(subjects: list[Subject]) -> None:
     process.print_table(["", SPAN, "GB/s"], lines)
 
 
-def take_turns(subjects: list[Subject], rounds: int, slot: float = 0.1) -> None:
+def take_turns(
+    subjects: list[Subject],
+    rounds: int,
+    slot: float = 0.1,
+    least: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
     """Check every subject, then time it for `slot` seconds in every round.
 
-    A slot has three calls at least; the first one of each slot is not counted, since the caches
+    A slot has `least` calls at least; the first one of each slot is not counted, since the caches
     still hold what another subject left. A pause goes before it, so that the threads of the subject
     before have stopped waiting for work in a loop.
     """
@@ -81,8 +87,8 @@ def take_turns(subjects: list[Subject], rounds: int, slot: float = 0.1) -> None:
             subject.run()
             times: list[float] = []
             end = time.perf_counter() + slot
-            while len(times) < 3 or time.perf_counter() < end:
-                begin = time.perf_counter()
+            while len(times) < least or time.perf_counter() < end:
+                begin = clock()
                 subject.run()
-                times.append(time.perf_counter() - begin)
+                times.append(clock() - begin)
             subject.seconds.append(statistics.median(times))

@@ -1,6 +1,8 @@
 // Checks that several operations share.
 #pragma once
 
+#include <cmath>
+
 #include "core/error.hpp"
 #include "core/views.hpp"
 
@@ -16,6 +18,14 @@ void check_shape(const char* function, const char* argument, const MatrixView<T>
 template <class T>
 void check_size(const char* function, const char* argument, const VectorView<T>& v, int64_t size) {
   check(v.size == size, function, ": ", argument, " has ", v.size, " values, expected ", size);
+}
+
+// Names the first value of a row that is not finite, for which `use` says that it must be.
+inline void check_finite_row(const char* function, const char* argument,
+                             MatrixView<const float> m, int64_t row, const char* use) {
+  for (int64_t c = 0; c < m.cols; ++c)
+    check(std::isfinite(m.row(row)[c]), function, ": ", argument, "[", row, ", ", c, "] is ",
+          m.row(row)[c], "; ", use);
 }
 
 // indptr of packed sequences: starts at 0, never falls, ends at `rows`.

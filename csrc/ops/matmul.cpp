@@ -87,38 +87,52 @@ void run_few(const MatmulArgs& args, int64_t scratch_size, Kernel kernel) {
   });
 }
 
-void multiply_int8(const MatmulArgs& args) {
-  const KernelTable& table = kernels();
-  const int64_t rank = args.second.x.cols, pieces = args.first.int8.pieces;
-  const int64_t bytes_of_row = std::max<int64_t>(1, args.first.int8.stride);
-  const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / bytes_of_row);
-  if (args.first.int8.tiles)
-    run(args, 32, most_rows, matmul_int8_tiles_scratch(rank), table.matmul_int8_tiles);
-  else if (args.y.rows <= most_rows)
-    run_few(args, matmul_int8_scratch(rank, pieces), table.matmul_int8);
-  else
-    run(args, 16, most_rows, matmul_int8_scratch(rank, pieces), table.matmul_int8);
-}
-
 bool takes_few(const MatmulArgs& args) {
   const bool packed = format_info(args.first.weight.format).packed;
   return args.y.rows <= (packed ? kFewRows : kFewDenseRows) && !args.transposed;
 }
 
-void multiply_packed(const MatmulArgs& args, Compute compute) {
+struct ChosenKernel {
+  void (*kernel)(const MatmulArgs&) noexcept;
+  int64_t scratch;  // floats
+  bool few = false;
+};
+
+ChosenKernel choose_kernel(const MatmulArgs& args, Compute compute) {
   const KernelTable& table = kernels();
-  const int64_t second_depth = args.second.x.cols;
-  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
+  const int64_t rank = args.second.x.cols;
+  const Int8Rows& bytes = args.first.int8;
   if (compute == Compute::int16 && args.first.int16.codes)
-    run(args, kTileRows, most_rows, matmul_int16_scratch(second_depth), table.matmul_int16);
-  else if (compute == Compute::int8 && args.first.int8.codes)
-    multiply_int8(args);
-  else if (compute == Compute::bf16)
-    run(args, 32, most_rows, matmul_tiles_scratch(second_depth), table.matmul_tiles);
-  else if (takes_few(args))
-    run_few(args, matmul_few_scratch(second_depth, args.first.weight), table.matmul_few);
+    return {table.matmul_int16, matmul_int16_scratch(rank)};
+  if (compute == Compute::int8 && bytes.tiles)
+    return {table.matmul_int8_tiles, matmul_int8_tiles_scratch(rank)};
+  if (compute == Compute::int8 && bytes.codes)
+    return {table.matmul_int8, matmul_int8_scratch(rank, bytes.pieces)};
+  if (compute == Compute::bf16) return {table.matmul_tiles, matmul_tiles_scratch(rank)};
+  if (takes_few(args))
+    return {table.matmul_few, matmul_few_scratch(rank, args.first.weight), true};
+  return {table.matmul, matmul_scratch(rank)};
+}
+
+void multiply_int8(const MatmulArgs& args, const ChosenKernel& choice) {
+  const Int8Rows& bytes = args.first.int8;
+  const int64_t bytes_of_row = std::max<int64_t>(1, bytes.stride);
+  const int64_t most_rows = std::max<int64_t>(48, kInt8TaskBytes / bytes_of_row);
+  if (!bytes.tiles && args.y.rows <= most_rows)
+    run_few(args, choice.scratch, choice.kernel);
   else
-    run(args, kTileRows, most_rows, matmul_scratch(second_depth), table.matmul);
+    run(args, bytes.tiles ? 32 : 16, most_rows, choice.scratch, choice.kernel);
+}
+
+void multiply_packed(const MatmulArgs& args, Compute compute) {
+  const ChosenKernel choice = choose_kernel(args, compute);
+  const int64_t most_rows = args.first.x.cols > kMatmulDepth ? kMostTaskRows : 4 * kMostTaskRows;
+  if (compute == Compute::int8 && args.first.int8.codes)
+    multiply_int8(args, choice);
+  else if (choice.few)
+    run_few(args, choice.scratch, choice.kernel);
+  else
+    run(args, compute == Compute::bf16 ? 32 : kTileRows, most_rows, choice.scratch, choice.kernel);
 }
 
 // The columns of a product's x from `begin` on.
@@ -183,13 +197,12 @@ void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along,
   }
 }
 
-void multiply_here(MatmulArgs args) {
+void multiply_here(MatmulArgs args, Compute compute) {
   args.row_begin = 0, args.row_end = args.y.rows;
   args.panel_begin = 0, args.panel_end = ceil_div(args.y.cols, 16);
-  const int64_t rank = args.second.x.cols;
-  args.scratch = scratch<float>(
-      std::max(matmul_scratch(rank), matmul_few_scratch(rank, args.first.weight)));
-  (takes_few(args) ? kernels().matmul_few : kernels().matmul)(args);
+  const ChosenKernel choice = choose_kernel(args, compute);
+  args.scratch = scratch<float>(choice.scratch);
+  choice.kernel(args);
 }
 
 }  // namespace lowbit::ops

@@ -57,7 +57,8 @@ struct Buffer {
 void matmul(MatmulArgs args, Compute compute, std::optional<MatmulArgs> along = {},
             const Int8Rounding& rounding = {});
 
-// Runs a product in fp32 in the calling thread, which may be one of a pool's.
-void multiply_here(MatmulArgs args);
+// Runs a product in the calling thread, which may be one of a pool's. Its rows of x are packed as
+// `compute` wants them.
+void multiply_here(MatmulArgs args, Compute compute = Compute::fp32);
 
 }  // namespace lowbit::ops

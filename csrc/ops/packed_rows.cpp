@@ -69,6 +69,23 @@ PackedRows::PackedRows(const Product& product, Packing packing,
   }
 }
 
+Product PackedRows::rows(int64_t begin, int64_t end) const {
+  Product part = product_;
+  part.x = {product_.x.row(begin), end - begin, product_.x.cols, product_.x.stride};
+  if (part.tiles) part.tiles += packed_tiles(begin, part.x.cols);
+  if (part.int16.codes) {
+    part.int16.codes += begin * part.int16.stride;
+    part.int16.scales += begin * part.int16.stretches;
+  }
+  if (part.int8.codes) {
+    part.int8.codes += begin * part.int8.stride;
+    part.int8.scales += begin * part.int8.blocks;
+    part.int8.starts += begin * part.int8.pieces;
+    if (part.int8.sums) part.int8.sums += begin * part.weight.groups;
+  }
+  return part;
+}
+
 void PackedRows::copy_rows() {
   const MatrixView<const float> from = product_.x;
   const int64_t stride = round_up(from.cols, 16) | 16;

@@ -27,6 +27,8 @@ class PackedRows {
              const std::optional<MatmulArgs>& along = {}, const Int8Rounding& rounding = {});
   // The product, with what was packed.
   const Product& product() const { return product_; }
+  // The same of rows [begin, end) of x; `begin` is a multiple of 32.
+  Product rows(int64_t begin, int64_t end) const;
 
  private:
   void copy_rows();

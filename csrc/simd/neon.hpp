@@ -91,6 +91,14 @@ inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return detail::each<F32>(
       [&](int i) { return vbslq_f32(vcltq_f32(a.q[i], b.q[i]), x.q[i], y.q[i]); });
 }
+inline uint32_t less_mask(F32 a, F32 b) {
+  static constexpr uint32_t kBits[4] = {1, 2, 4, 8};
+  const uint32x4_t bit = vld1q_u32(kBits);
+  uint32_t mask = 0;
+  for (int i = 0; i < 4; ++i)
+    mask |= vaddvq_u32(vandq_u32(vcltq_f32(a.q[i], b.q[i]), bit)) << 4 * i;
+  return mask;
+}
 
 // NEON saturates and takes NaN as 0; out of range gives INT32_MIN here, as on x86.
 inline I32 to_int(F32 a) {

@@ -74,6 +74,11 @@ inline F32 swap_pairs(F32 a) {
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return detail::each<F32>([&](int i) { return a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i]; });
 }
+inline uint32_t less_mask(F32 a, F32 b) {
+  uint32_t mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= uint32_t{a.lane[i] < b.lane[i]} << i;
+  return mask;
+}
 
 inline I32 to_int(F32 a) {
   return detail::each<I32>([&](int i) {

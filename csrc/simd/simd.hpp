@@ -12,6 +12,7 @@
 //                                 was streamed after stream_fence()
 //   a + b, a - b, a * b, a / b, min, max, sqrt, abs, fma(a, b, c) = a * b + c
 //   select_less(a, b, x, y)       a < b ? x : y, lane by lane
+//   less_mask(a, b)               bit i of the uint32_t: a < b in lane i
 //   copysign(magnitude, sign)
 //   swap_pairs(v)                 lanes 0 and 1 exchanged, 2 and 3, and so on
 //   to_int(v)                     nearest, ties to even;  to_float(i)

@@ -21,6 +21,7 @@ _PUBLIC = {
     "LoraConfig": "lowbit.adapters",
     "LoraLinear": "lowbit.adapters",
     "MergeReport": "lowbit.adapters",
+    "NearestNeighbours": "lowbit.embeddings",
     "QuantizedMatrix": "lowbit.quantization",
     "Tokenizer": "lowbit.tokenizers",
     "WordVectors": "lowbit.embeddings",

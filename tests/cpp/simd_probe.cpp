@@ -56,6 +56,7 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(copysign(a, b));
   w.add(swap_pairs(a));
   w.add(select_less(a, b, b, a));
+  w.add(set1i(static_cast<int32_t>(less_mask(a, b))));
   w.add(to_int(a));
   const I32 i = bits(a), j = bits(b);
   w.add(i + j);

@@ -12,7 +12,7 @@ struct SimdProbe {
   uint8_t* out;         // simd_probe_bytes(count)
 };
 
-inline int64_t simd_probe_bytes(int64_t count) { return 64 * (84 * count / 16 + 17 + 1 + 16 + 1); }
+inline int64_t simd_probe_bytes(int64_t count) { return 64 * (85 * count / 16 + 17 + 1 + 16 + 1); }
 
 #define ISA(name, runs_here)                      \
   namespace name {                                \

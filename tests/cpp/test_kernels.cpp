@@ -18,6 +18,7 @@
 #include "ops/int8_rounding.hpp"
 #include "ops/convert.hpp"
 #include "ops/linear.hpp"
+#include "ops/neighbours.hpp"
 #include "ops/normalization.hpp"
 #include "ops/optimizer.hpp"
 #include "ops/packed_matrix.hpp"
@@ -236,6 +237,25 @@ void run_rotary(Results& results) {
   }
 }
 
+void run_neighbours(Results& results) {
+  constexpr int64_t k = 7;
+  for (const auto& [rows, cols] : {std::pair{40, 3}, {700, 41}}) {
+    Matrix table = Matrix::random(1, rows, cols);
+    for (const char* metric : {"dot", "cosine", "euclidean"})
+      for (const char* format : {"fp32", "int8"}) {
+        const ops::NeighbourTable neighbours(table.view(), metric, format);
+        for (int64_t count : {1, 5, 40}) {
+          Matrix queries = Matrix::random(2, count, cols), scores(count, k);
+          std::vector<int64_t> found(static_cast<size_t>(count * k));
+          ops::nearest(neighbours, queries.view(), k, rows, scores.view(),
+                       {found.data(), count, k});
+          scores.keep_in(results["nearest"]);
+          keep(results["nearest"], found.data(), count * k);
+        }
+      }
+  }
+}
+
 void run_attention(Results& results) {
   const int64_t indptr[] = {0, 1, 1, 18, 67, 600}, rows = 600;  // the last is two blocks of keys
   for (const auto& [heads, dim] : {std::pair{1, 7}, {3, 32}, {2, 40}}) {
@@ -263,6 +283,7 @@ Results run_all(const std::string& isa) {
   run_rows(results);
   run_embed(results);
   run_rotary(results);
+  run_neighbours(results);
   run_attention(results);
   return results;
 }

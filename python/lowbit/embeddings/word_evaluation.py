@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.embeddings.word_search import top_rows
+from lowbit.embeddings.neighbours import NearestNeighbours
+from lowbit.embeddings.word_search import top_quotients, top_rows
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import read_bounded, shorten
 
@@ -68,17 +69,22 @@ class PairsReport:
 
 
 def answer(
-    answers: np.ndarray, unit: np.ndarray, questions: np.ndarray, top: int, method: str
+    unit: np.ndarray,
+    neighbours: NearestNeighbours,
+    questions: np.ndarray,
+    top: int,
+    method: str,
+    limit: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best rows of `answers`, the first rows of `unit`, for questions [B, 3] of rows."""
-    parts = unit[questions]
-    queries = parts
-    if method == "3cosadd":
-        queries = parts[:, 1] - parts[:, 0] + parts[:, 2]
-        norms = np.linalg.norm(queries, axis=1, keepdims=True)
-        queries = queries / np.where(norms > 0, norms, 1)
-    banned = [[row for row in three if row < len(answers)] for three in questions.tolist()]
-    return top_rows(queries, answers, top, banned, method)
+    """The best of the first `limit` rows of `unit`, for questions [B, 3] of rows."""
+    parts, count = unit[questions], len(unit[:limit])
+    banned = [[row for row in three if row < count] for three in questions.tolist()]
+    if method == "3cosmul":
+        return top_quotients(parts, unit[:limit], top, banned)
+    queries = parts[:, 1] - parts[:, 0] + parts[:, 2]
+    norms = np.linalg.norm(queries, axis=1, keepdims=True)
+    queries = queries / np.where(norms > 0, norms, 1)
+    return top_rows(queries, neighbours, top, banned, limit)
 
 
 def analogies(
@@ -103,7 +109,7 @@ def analogies(
         asked.append(found)
         section_of.append(section)
     questions = np.array(asked, np.int64).reshape(-1, 4)
-    best, _ = answer(unit, unit, questions[:, :3], 1, method)
+    best, _ = answer(unit, NearestNeighbours(unit, "dot"), questions[:, :3], 1, method)
     right = (best == questions[:, 3:]).all(axis=1) if len(unit) else np.zeros(0, bool)
     sections = dict.fromkeys(names, (0, 0))
     for name, good in zip(section_of, right.tolist(), strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lowbit.embeddings import word_evaluation as evaluation
+from lowbit.embeddings.neighbours import NearestNeighbours
 from lowbit.embeddings.word_search import top_rows, unit_rows
 
 Neighbours = list[tuple[str, float]]
@@ -21,6 +22,7 @@ class WordQueries(ABC):
     words: list[str]
     vectors: np.ndarray
     _unit: np.ndarray | None = None
+    _nearest: NearestNeighbours | None = None
 
     @abstractmethod
     def __getitem__(self, word: str | list[str]) -> np.ndarray:
@@ -39,6 +41,12 @@ class WordQueries(ABC):
         if self._unit is None:
             self._unit = unit_rows(self.vectors)
         return self._unit
+
+    def _neighbours(self) -> NearestNeighbours:
+        """Over the unit vectors; made once and kept."""
+        if self._nearest is None:
+            self._nearest = NearestNeighbours(self.unit_vectors(), "dot")
+        return self._nearest
 
     def similarity(self, a: str, b: str) -> float:
         """Cosine of the vectors of two words, in -1..1; 0 where one of them is zero.
@@ -100,13 +108,16 @@ class WordQueries(ABC):
         given = unit_rows(np.stack([self[w] if isinstance(w, str) else w for w in asked]))
         signs = np.array([1] * len(positive) + [-1] * len(negative), np.float32)
         query = unit_rows((signs @ given)[None])
-        rows = self._allowed(limit, among)
-        unit = self.unit_vectors()[rows]
         banned = {self.index(w) for w in asked if isinstance(w, str) and w in self}
-        numbers = np.arange(len(self.words))[rows]
-        left_out = [np.nonzero(np.isin(numbers, list(banned)))[0].tolist()]
-        found, scores = top_rows(query, unit, top, left_out)
-        return self._named(numbers[found[0]], scores[0])
+        _check_limit(limit)
+        if among is None:
+            found, scores = top_rows(query, self._neighbours(), top, [list(banned)], limit)
+            return self._named(found[0], scores[0])
+        allowed = {self.index(word) for word in among if word in self} - banned
+        rows = np.array(sorted(row for row in allowed if limit is None or row < limit), np.int64)
+        some = NearestNeighbours(self.unit_vectors()[rows], "dot")
+        found, scores = top_rows(query, some, top)
+        return self._named(rows[found[0]], scores[0])
 
     def analogy(
         self,
@@ -158,8 +169,9 @@ class WordQueries(ABC):
             raise ValueError(f'WordVectors.analogy: method="{method}" is not known; use {known}')
         _check_top(top)
         rows = np.array([[self.index(w) for w in words] for words in questions], np.int64).T
+        _check_limit(limit)
         found, scores = evaluation.answer(
-            self.unit_vectors()[self._allowed(limit, None)], self.unit_vectors(), rows, top, method
+            self.unit_vectors(), self._neighbours(), rows, top, method, limit
         )
         answers = [self._named(f, s) for f, s in zip(found, scores, strict=True)]
         return answers[0] if one else answers
@@ -222,17 +234,14 @@ class WordQueries(ABC):
             self.words[:limit], self.unit_vectors()[:limit], path, case_sensitive
         )
 
-    def _allowed(self, limit: int | None, among: Iterable[str] | None) -> slice | np.ndarray:
-        if limit is not None and limit < 1:
-            raise ValueError(f"WordVectors: limit={limit} must be at least 1")
-        if among is None:
-            return slice(limit)
-        rows = {self.index(word) for word in among if word in self}
-        return np.array(sorted(row for row in rows if limit is None or row < limit), np.int64)
-
     def _named(self, rows: np.ndarray, scores: np.ndarray) -> Neighbours:
         pairs = zip(rows.tolist(), scores.tolist(), strict=True)
         return [(self.words[row], score) for row, score in pairs if score > -np.inf]
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise ValueError(f"WordVectors: limit={limit} must be at least 1")
 
 
 def _check_top(top: int) -> None:

@@ -1,10 +1,11 @@
-"""The rows of a table that are nearest to others by cosine, many questions at a time."""
+"""The words that answer questions to a table of word vectors, many questions at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lowbit import _core
+from lowbit.embeddings.neighbours import NearestNeighbours
 
 QUESTIONS_AT_ONCE = 128
 
@@ -24,53 +25,87 @@ def unit_rows(table: np.ndarray) -> np.ndarray:
 
 def top_rows(
     queries: np.ndarray,
-    unit: np.ndarray,
+    neighbours: NearestNeighbours,
     top: int,
     left_out: list[list[int]] | None = None,
-    method: str = "3cosadd",
+    limit: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For every question the `top` rows of the highest score, equals in the order of rows.
+    """For every query the `top` nearest rows that are not left out, equals in the order of rows.
 
     Parameters
     ----------
     queries
-        "3cosadd": vectors [B, dim], whose scores are dot products. "3cosmul": unit vectors
-        [B, 3, dim] of a, b and c, whose scores are (b + 1) / 2 * (c + 1) / 2 / ((a + 1) / 2 + .001)
-        of their dot products (Levy and Goldberg, 2014).
-    unit
-        Rows [V, dim].
+        Vectors [B, dim].
+    neighbours
+        Over rows [V, dim]; highest scores first.
     left_out
-        For every question rows that are no answer.
+        For every query rows that are no answer.
+    limit
+        Only the first so many rows are answers; None for all.
 
     Returns
     -------
     rows, scores
-        int64 and float32 [B, min(top, V)]; rows that are no answer come last, with a score of -inf.
+        int64 and float32 [B, min(top, rows)]; rows that are no answer come last, with a score of
+        -inf.
 
     Examples
     --------
-    >>> rows, scores = top_rows(np.eye(1, 2, dtype=np.float32), np.eye(3, 2, dtype=np.float32), 2)
+    >>> neighbours = NearestNeighbours(np.eye(3, 2), "dot")
+    >>> rows, scores = top_rows(np.eye(1, 2), neighbours, 2, [[1]])
     >>> rows.tolist(), scores.tolist()
-    ([[0, 1]], [[1.0, 0.0]])
+    ([[0, 2]], [[1.0, 0.0]])
+    """
+    count = len(neighbours) if limit is None else min(limit, len(neighbours))
+    top = min(top, count)
+    if top == 0:
+        return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    banned = _rectangle(left_out or [[]] * len(queries))
+    k = min(top + banned.shape[1], count)
+    scores, rows = neighbours.search(queries, k, limit=count)
+    no_answer = (rows[:, :, None] == banned[:, None, :]).any(axis=2)
+    order = np.argsort(no_answer, axis=1, kind="stable")[:, :top]
+    scores = np.where(no_answer, np.float32(-np.inf), scores)
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _rectangle(lists: list[list[int]]) -> np.ndarray:
+    """Lists of rows as int64 [B, longest], filled up with -1."""
+    out = np.full((len(lists), max(map(len, lists), default=0)), -1, np.int64)
+    for row, values in zip(out, lists, strict=True):
+        row[: len(values)] = values
+    return out
+
+
+def top_quotients(
+    questions: np.ndarray, unit: np.ndarray, top: int, left_out: list[list[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `top_rows` by 3CosMul (Levy and Goldberg, 2014).
+
+    Parameters
+    ----------
+    questions
+        Unit vectors [B, 3, dim] of a, b and c, whose scores are
+        (b + 1) / 2 * (c + 1) / 2 / ((a + 1) / 2 + .001) of their dot products.
+    unit
+        Rows [V, dim].
     """
     top = min(top, len(unit))
-    rows = np.empty((len(queries), top), np.int64)
-    scores = np.empty((len(queries), top), np.float32)
-    for begin in range(0, len(queries), QUESTIONS_AT_ONCE):
+    rows = np.empty((len(questions), top), np.int64)
+    scores = np.empty((len(questions), top), np.float32)
+    for begin in range(0, len(questions), QUESTIONS_AT_ONCE):
         part = slice(begin, begin + QUESTIONS_AT_ONCE)
-        some = _scores(queries[part], unit, method)
-        for i, banned in enumerate(left_out[part] if left_out else ()):
+        some = _quotients(questions[part], unit)
+        for i, banned in enumerate(left_out[part]):
             some[i, banned] = -np.inf
         rows[part] = _best(some, top)
         scores[part] = np.take_along_axis(some, rows[part], axis=1)
     return rows, scores
 
 
-def _scores(queries: np.ndarray, unit: np.ndarray, method: str) -> np.ndarray:
-    flat = np.ascontiguousarray(queries.reshape(-1, unit.shape[1]), np.float32)
+def _quotients(questions: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    flat = np.ascontiguousarray(questions.reshape(-1, unit.shape[1]), np.float32)
     products = _core.linear_forward(flat, unit, compute="fp32")[0]
-    if method == "3cosadd":
-        return products
     a, b, c = ((products[i::3] + 1) / 2 for i in range(3))
     return b * c / (a + np.float32(0.001))
 
