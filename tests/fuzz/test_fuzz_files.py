@@ -7,6 +7,8 @@ for each reader than the few hundred of a normal run.
 
 import json
 import random
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +161,11 @@ def write_fasttext(folder):
     wv.save(folder / "a.bin", "fasttext")
 
 
+def write_gensim(name):
+    files = list((Path(__file__).parent.parent / "data" / "gensim").glob(f"{name}*"))
+    return lambda folder: [shutil.copy(file, folder) for file in files]
+
+
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -215,6 +222,21 @@ READERS = {
         "a.bin",
         lambda folder: lb.WordVectors.load(folder / "a.bin").get("lowly"),
     ),
+    **{
+        f"gensim {name}": (
+            write_gensim(source),
+            name,
+            lambda folder, source=source: lb.WordVectors.load(folder / source, "gensim"),
+        )
+        for name, source in (
+            ("keyed2", "keyed2"),
+            ("keyed4", "keyed4"),
+            ("keyed5", "keyed5"),
+            ("fasttext", "fasttext"),
+            ("model", "model"),
+            ("apart.wv.vectors.npy", "apart"),
+        )
+    },
     "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
 }
 # Damaged tables are often still tables; all other formats must notice most damages.

@@ -40,6 +40,41 @@ def test_files_go_both_ways(both: tuple, binary: bool, tmp_path: Path) -> None:
     assert again.index_to_key == ours.words and again.vectors.tobytes() == ours.vectors.tobytes()
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("limit", [0, 10 << 20])
+def test_saved_vectors_are_read_without_gensim(
+    both: tuple, tmp_path: Path, protocol: int, limit: int
+) -> None:
+    ours, theirs = both
+    theirs.save(str(tmp_path / "saved"), sep_limit=limit, pickle_protocol=protocol)
+    assert (tmp_path / "saved.vectors.npy").exists() == (limit == 0)
+    read = lb.WordVectors.load(tmp_path / "saved", mmap=limit == 0)
+    assert read.words == ours.words and read.vectors.tobytes() == ours.vectors.tobytes()
+
+
+@pytest.mark.parametrize("limit", [0, 10 << 20])
+@pytest.mark.parametrize("kind", ["Word2Vec", "FastText", "Doc2Vec"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_saved_models_are_read_without_gensim(
+    tmp_path: Path, kind: str, whole: bool, limit: int
+) -> None:
+    models = pytest.importorskip("gensim.models")
+    lines = [f"w{i} w{i + 1} w{i + 3}".split() for i in range(50)] * 3
+    if kind == "Doc2Vec":
+        lines = [models.doc2vec.TaggedDocument(line, [i]) for i, line in enumerate(lines)]
+    extra = {"bucket": 500} if kind == "FastText" else {}
+    model = getattr(models, kind)(
+        lines, vector_size=9, min_count=2, epochs=1, workers=1, seed=1, **extra
+    )
+    (model if whole else model.wv).save(str(tmp_path / "saved"), sep_limit=limit)
+    read = lb.WordVectors.load(tmp_path / "saved")
+    assert read.words == model.wv.index_to_key
+    np.testing.assert_allclose(read.vectors, model.wv.vectors, atol=1e-7)
+    assert read.counts.tolist() == [model.wv.get_vecattr(word, "count") for word in read.words]
+    if kind == "FastText":
+        np.testing.assert_allclose(read["w12x"], model.wv["w12x"], atol=1e-7)
+
+
 def test_glove_text_goes_to_gensim(both: tuple, tmp_path: Path) -> None:
     ours, _ = both
     ours.save(tmp_path / "ours", "glove")

@@ -206,19 +206,20 @@ class WordVectors(WordQueries):
         limit: int | None = None,
         mmap: bool = False,
     ) -> WordVectors:
-        """Read word2vec's text or binary format, GloVe's text, fastText's files, or safetensors.
+        """Read word2vec's, GloVe's, fastText's or gensim's files, or safetensors.
 
         Parameters
         ----------
         path, format
-            A file; None: what its first bytes say, or "text", "binary", "safetensors", "fasttext".
+            A file; None: what its first bytes say, or "text", "binary", "safetensors", "fasttext";
+            "gensim" for what its KeyedVectors and models save.
         errors
             For bytes of words that are not UTF-8: "strict", "replace" or "ignore".
         limit
             Read only the first so many words.
         mmap
             For safetensors: leave the vectors in the file; processes share them. For fastText's
-            .bin: leave those of n-grams there.
+            .bin: leave those of n-grams there. For gensim's files: arrays beside the pickle.
 
         Raises
         ------

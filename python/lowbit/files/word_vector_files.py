@@ -1,5 +1,5 @@
 """Files of word vectors: word2vec's text and binary format, GloVe's text, safetensors; fastText's
-.bin is in `fasttext_bin`.
+.bin is in `fasttext_bin`, what gensim saves in `gensim_vectors`.
 
     text     a line "words dim"; then a line for each word: the word, a space, dim numbers with
              spaces between. fastText's .vec is this, GloVe's text has no first line.
@@ -32,10 +32,13 @@ from lowbit.files.fasttext_bin import (
     read_fasttext_bin,
     write_fasttext_bin,
 )
+from lowbit.files.gensim_vectors import is_gensim_pickle, read_gensim
 from lowbit.files.safetensors import SafetensorsFile, write_safetensors
 from lowbit.files.untrusted import open_regular, shorten
 
 FORMATS = ("safetensors", "text", "binary", "glove", "fasttext")
+READ_FORMATS = (*FORMATS, "gensim")
+MAPPED_FORMATS = ("safetensors", "fasttext", "gensim")
 SUFFIXES = {".safetensors": "safetensors", ".bin": "binary", ".txt": "text", ".vec": "text"}
 UTF8_ERRORS = ("strict", "replace", "ignore")
 LONGEST_LINE = 1 << 24
@@ -68,15 +71,15 @@ def read_word_vectors(
     path
         The file.
     format
-        "text" (with a first line or without), "binary", "safetensors" or "fasttext"; None: what the
-        first bytes say.
+        "text" (with a first line or without), "binary", "safetensors", "fasttext" or "gensim";
+        None: what the first bytes say.
     errors
         For bytes of words that are not UTF-8: "strict" raises, "replace" and "ignore" do so.
     limit
         Read only the first so many words.
     mmap
         For safetensors: leave the vectors in the file, from which the system reads what is used;
-        for fastText's .bin those of n-grams.
+        for fastText's .bin those of n-grams; for gensim's files, arrays that are beside the pickle.
 
     Raises
     ------
@@ -100,23 +103,24 @@ def read_word_vectors(
         raise ValueError(f"read_word_vectors: limit={limit} must be at least 1")
     with BufferedReader(open_regular(path)) as file:
         format = format or _guess(file)
-        if mmap and format not in ("safetensors", "fasttext"):
+        if mmap and format not in MAPPED_FORMATS:
             raise ValueError(f'read_word_vectors: format="{format}" cannot be mapped')
         if format == "binary":
             return _read_binary(file, str(path), errors, limit)
         if format in ("text", "glove"):
             return _read_text(file, str(path), errors, limit)
-    if format == "fasttext":
-        table = WordTable(*read_fasttext_bin(path, errors, mmap))
-        return table if limit is None else _first(table, limit)
+    if format in ("fasttext", "gensim"):
+        fasttext = format == "fasttext"
+        found = read_fasttext_bin(path, errors, mmap) if fasttext else read_gensim(path, mmap)
+        return WordTable(*found) if limit is None else _first(WordTable(*found), limit)
     if format != "safetensors":
-        raise ValueError(f'read_word_vectors: format="{format}" is not one of {FORMATS}')
+        raise ValueError(f'read_word_vectors: format="{format}" is not one of {READ_FORMATS}')
     return _read_safetensors(path, limit, mmap)
 
 
 def _first(table: WordTable, limit: int) -> WordTable:
     words, vectors, counts, _ = table
-    return WordTable(words[:limit], vectors[:limit], counts[:limit])
+    return WordTable(words[:limit], vectors[:limit], None if counts is None else counts[:limit])
 
 
 def write_word_vectors(
@@ -188,6 +192,8 @@ def _guess(file: BinaryIO) -> str:
         return "fasttext"
     if start[8:9] == b"{":
         return "safetensors"
+    if is_gensim_pickle(start):
+        return "gensim"
     header = HEADER.match(start)
     if not header:
         return "text"
