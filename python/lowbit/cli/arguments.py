@@ -9,6 +9,7 @@ from lowbit import __version__, _core
 from lowbit.cli.console import one_line
 from lowbit.cli.option_values import BUNDLED, number, size, whole
 from lowbit.cli.tokenizer_arguments import add_tokenize_options, add_train_tokenizer_options
+from lowbit.cli.vector_arguments import add_similar_options, add_train_vectors_options
 
 FORMATS = [entry["name"] for entry in _core.formats()]
 PACKED = {entry["name"] for entry in _core.formats() if entry["packed"]}
@@ -50,6 +51,8 @@ def make_parser() -> argparse.ArgumentParser:
         _add_inspect,
         _add_tokenize,
         _add_train_tokenizer,
+        _add_train_vectors,
+        _add_similar,
         _add_doctor,
     ):
         add(commands)
@@ -235,6 +238,16 @@ def _add_tokenize(commands: argparse._SubParsersAction) -> None:
 def _add_train_tokenizer(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "train-tokenizer", "learn a vocabulary from your texts")
     add_train_tokenizer_options(parser)
+
+
+def _add_train_vectors(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "train-vectors", "learn word vectors from your texts")
+    add_train_vectors_options(parser)
+
+
+def _add_similar(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "similar", "find the nearest words in a file of word vectors")
+    add_similar_options(parser)
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:

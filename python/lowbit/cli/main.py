@@ -28,6 +28,7 @@ OPTION_NAMES = {
     'pattern="': '--pattern "',
     "vocab_size": "--vocab-size",
     "special_tokens": "--special-tokens",
+    "lower min_count": "lower --min-count",
     "or symmetric=True": "or leave --asymmetric out",
     "scale_dtype": "--scale-dtype",
 }
