@@ -69,7 +69,7 @@ def test_min_max_covers_what_the_texts_bring(folder):
         folder, format="int8", activations="static", calibrate=TEXTS, observer="minmax"
     )
     params = encoder.layers[0].query.x_scale
-    seen = np.concatenate([encoder._embed_tokens(b).ravel() for b in encoder._batches(TEXTS)])
+    seen = np.concatenate([encoder._first_states(b).ravel() for b in encoder._batches(TEXTS)])
     ends = (np.array([params.low, params.high]) - params.zero_point) * params.scale
     assert np.abs(ends - [seen.min(), seen.max()]).max() <= 0.51 * params.scale
 
@@ -88,7 +88,7 @@ def test_scales_fit_inputs_whose_outliers_went_into_the_weights(folder, tmp_path
     assert scale is not None
     for linear in (layer.key, layer.value):  # they have one input
         assert np.array_equal(linear.input_scale, scale)
-    seen = np.concatenate([encoder._embed_tokens(b) for b in encoder._batches(TEXTS)]) * scale
+    seen = np.concatenate([encoder._first_states(b) for b in encoder._batches(TEXTS)]) * scale
     ends = (np.array([params.low, params.high]) - params.zero_point) * params.scale
     assert np.abs(ends - [seen.min(), seen.max()]).max() <= 0.51 * params.scale
     assert 0 < drift(folder, encoder) < 0.01

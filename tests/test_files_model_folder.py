@@ -229,6 +229,8 @@ def test_sentence_files_are_read(folder):
         assert model.sentence == SentenceConfig("cls", True, 4)
     write_json(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
     assert read_sentence_config(folder).pooling == "mean"
+    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
+    assert read_sentence_config(folder).pooling == "max"
 
 
 @pytest.mark.parametrize(
@@ -238,11 +240,11 @@ def test_sentence_files_are_read(folder):
         ("modules.json", modules("Transformer", "Pooling", "Dense"), "'Dense'"),
         ("modules.json", modules("Transformer"), "not supported"),
         ("modules.json", [{"type": "Transformer"}, {"type": "Pooling", "path": "../x"}], "plain"),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pooling_mode_max_tokens"),
+        ("1_Pooling/config.json", {"pooling_mode_new_tokens": True}, "pooling_mode_new_tokens"),
         (
             "1_Pooling/config.json",
             {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
-            "one of them",
+            "use one of mean, cls, max",
         ),
         ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, "not supported"),
         ("1_Pooling/config.json", {}, "not supported"),

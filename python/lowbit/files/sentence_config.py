@@ -6,7 +6,7 @@ sentence_bert_config.json  max_seq_length
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from lowbit.errors import FileFormatError
 from lowbit.files.untrusted import (
@@ -18,7 +18,17 @@ from lowbit.files.untrusted import (
     shorten,
 )
 
-POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+"""Names as sentence-transformers has them; `lowbit.models.pooling` says what they mean."""
+
+POOLING_KEYS = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
 
 
 class SentenceConfig(NamedTuple):
@@ -27,7 +37,7 @@ class SentenceConfig(NamedTuple):
     Attributes
     ----------
     pooling : str
-        "mean" over the tokens of the text, or "cls", the first token alone.
+        One of `Pooling`, such as "mean" over the tokens or "cls", the first token alone.
     normalize : bool
         Whether the vector is scaled to length 1.
     max_seq_length : int or None
@@ -50,8 +60,8 @@ def read_sentence_config(folder: Path) -> SentenceConfig:
     Raises
     ------
     FileFormatError
-        A file is broken, or asks for something that lowbit does not compute (max pooling, a dense
-        layer after the pooling): its embeddings would silently differ.
+        A file is broken, or asks for something that lowbit does not compute (two ways of pooling
+        side by side, a dense layer after the pooling): its embeddings would silently differ.
 
     Examples
     --------
@@ -102,9 +112,10 @@ def _read_pooling(path: Path) -> str:
     named = values.get("pooling_mode")
     flags = [key for key, value in values.items() if key.startswith("pooling_mode_") and value]
     modes = [named] if named is not None else [POOLING_KEYS.get(key, key) for key in flags]
-    if len(modes) != 1 or modes[0] not in POOLING_KEYS.values():
+    known = get_args(Pooling)
+    if len(modes) != 1 or modes[0] not in known:
         raise FileFormatError(
-            f"{path}: pooling {shorten(modes)} is not supported; use mean or cls, one of them"
+            f"{path}: pooling {shorten(modes)} is not supported; use one of {', '.join(known)}"
         )
     return modes[0]
 

@@ -3,6 +3,7 @@
 from lowbit.models.batching import TokenBatch, TruncationWarning
 from lowbit.models.calibration import LinearReport
 from lowbit.models.classifier import Classifier
+from lowbit.models.contextual import ContextualVectors, find_words
 from lowbit.models.distillation import distill
 from lowbit.models.encoder import Encoder
 from lowbit.models.format_choice import FormatPlan, choose_formats
@@ -12,6 +13,7 @@ from lowbit.quantization.weight_format import WeightFormat
 __all__ = [
     "Checkpoint",
     "Classifier",
+    "ContextualVectors",
     "Encoder",
     "Evaluation",
     "FormatPlan",
@@ -23,4 +25,5 @@ __all__ = [
     "WeightFormat",
     "choose_formats",
     "distill",
+    "find_words",
 ]

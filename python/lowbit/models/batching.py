@@ -121,10 +121,15 @@ class TokenizedTexts:
 
     def batch(self, rows: np.ndarray) -> TokenBatch:
         """The texts with these indices, in this order."""
+        indptr = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        return TokenBatch.from_ids(self.ids[self.places(rows)], indptr)
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where the tokens of these texts are among all, int64 [M]."""
         lengths = self.lengths[rows]
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths)
-        return TokenBatch.from_ids(self.ids[offsets + np.arange(indptr[-1])], indptr)
+        return offsets + np.arange(indptr[-1])
 
     def by_length(self, batch_size: int) -> Iterator[np.ndarray]:
         """Indices of batches of texts of similar length, longest first."""

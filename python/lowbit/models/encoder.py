@@ -15,6 +15,7 @@ from lowbit.models import encoder_files
 from lowbit.models.activation_scales import observe_inputs
 from lowbit.models.batching import TokenBatch, TokenizedTexts
 from lowbit.models.calibration import Calibration, LinearReport
+from lowbit.models.encoder_vectors import EncoderVectors
 from lowbit.models.format_choice import choose_formats
 from lowbit.models.layer_inputs import BATCH_TOKENS, LayerInputs
 from lowbit.models.layers import LayerNorm, Linear, Tape, TransformerLayer, weight_format
@@ -34,7 +35,7 @@ LINEAR_NAMES = (
 )
 
 
-class Encoder:
+class Encoder(EncoderVectors):
     """Texts in, contextual vectors out; read with `Encoder.from_pretrained`.
 
     Attributes
@@ -201,9 +202,9 @@ class Encoder:
 
     def layer_inputs(self, texts: Sequence[str]) -> LayerInputs:
         """Texts before the first layer."""
-        return LayerInputs(self._batches(texts), self._embed_tokens, self.config.hidden_size)
+        return LayerInputs(self._batches(texts), self._first_states, self.config.hidden_size)
 
-    def _embed_tokens(self, batch: TokenBatch) -> np.ndarray:
+    def _first_states(self, batch: TokenBatch) -> np.ndarray:
         """What goes into the first layer, float32 [M, hidden_size]."""
         longest = int(batch.positions.max(initial=-1)) + 1
         x = _core.embed(
@@ -218,7 +219,7 @@ class Encoder:
 
     def __call__(self, batch: TokenBatch, tape: Tape | None = None) -> np.ndarray:
         """Last hidden state of every token, float32 [M, hidden_size]."""
-        x = self._embed_tokens(batch)
+        x = self._first_states(batch)
         if tape is not None and tape.dropout:
             x = _core.dropout(x, *tape.mask(x.size, tape.dropout))
         for layer in self.layers:
@@ -231,66 +232,6 @@ class Encoder:
             gradient = self.layers[index].backward(dx, tape, need_dx=index > 0)
             if gradient is not None:
                 dx = gradient
-
-    def hidden_states(
-        self, ids: np.ndarray, mask: np.ndarray, type_ids: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Last hidden state of a padded batch, as other libraries lay it out.
-
-        Parameters
-        ----------
-        ids, mask, type_ids
-            [B, T]: token ids, 1 where a token is real, segment ids (0 when None).
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 [B, T, hidden_size]; rows of masked tokens are zero.
-        """
-        batch = TokenBatch.from_padded(ids, mask, type_ids)
-        out = np.zeros((*np.asarray(ids).shape, self.config.hidden_size), np.float32)
-        out[np.asarray(mask).astype(bool)] = self(batch)
-        return out
-
-    def embed(
-        self,
-        texts: Sequence[str],
-        batch_size: int = 32,
-        normalize: bool = True,
-        pooling: str | None = None,
-        progress: Progress | None = None,
-    ) -> np.ndarray:
-        """One vector per text.
-
-        Parameters
-        ----------
-        texts
-            Any number of strings, in any order of length.
-        batch_size
-            Texts computed together; does not change the result.
-        normalize
-            Scale every vector to length 1.
-        pooling
-            "mean" over the tokens or "cls", the first token; None: what the model's files say.
-        progress
-            Called with (texts done, texts in all) after every batch.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 [len(texts), hidden_size].
-        """
-        mode = pooling or self.sentence.pooling
-        tokenized = TokenizedTexts(self.tokenizer, texts, self.max_length)
-        out = np.empty((len(tokenized), self.config.hidden_size), np.float32)
-        done = 0
-        for rows in tokenized.by_length(batch_size):
-            batch = tokenized.batch(rows)
-            out[rows] = _core.pool(self(batch), batch.indptr, mode)
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(tokenized))
-        return _core.l2_normalize(out) if normalize else out
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the encoder as a model folder that `from_pretrained` reads, bit for bit.

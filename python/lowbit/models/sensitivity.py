@@ -23,6 +23,7 @@ from lowbit.embeddings import Embedding
 from lowbit.files.model_folder import ModelFolder
 from lowbit.models.layer_inputs import LayerInputs
 from lowbit.models.layers import Linear
+from lowbit.models.pooling import pool
 from lowbit.models.weight_store import (
     POSITIONS,
     WORDS,
@@ -139,7 +140,7 @@ class Sensitivity:
             hidden, batch = inputs.hidden[i], inputs.batches[i]
             for layer in self._encoder.layers[first:]:
                 hidden = layer(hidden, batch.indptr)
-            found.append(_core.pool(hidden, batch.indptr, self._encoder.sentence.pooling))
+            found.append(pool(hidden, batch.indptr, self._encoder.sentence.pooling))
         return _core.l2_normalize(np.concatenate(found))
 
     def _drift(self, inputs: LayerInputs, first: int) -> float:

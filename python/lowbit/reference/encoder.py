@@ -114,19 +114,23 @@ class Encoder:
 
     def hidden_states(self, batch: Batch, masks: Masks | None = None) -> np.ndarray:
         """Last hidden state of every token [M, D]."""
+        return self.layer_states(batch, masks)[-1]
+
+    def layer_states(self, batch: Batch, masks: Masks | None = None) -> list[np.ndarray]:
+        """What goes into the first layer [M, D], and what comes out of each."""
         return _Pass(self, batch, masks or Masks()).encode()
 
     def logits(self, batch: Batch, masks: Masks | None = None) -> np.ndarray:
         """[B, classes]."""
         run = _Pass(self, batch, masks or Masks())
-        return run.classify(run.encode())
+        return run.classify(run.encode()[-1])
 
     def loss_and_gradients(
         self, batch: Batch, labels: np.ndarray, masks: Masks | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
         """Mean cross-entropy, and its gradient by every adapter matrix and the head, by name."""
         run = _Pass(self, batch, masks or Masks())
-        logits = run.classify(run.encode())
+        logits = run.classify(run.encode()[-1])
         loss, dlogits = layers.cross_entropy(logits, labels)
         run.encode_backward(run.classify_backward(dlogits))
         return loss, run.gradients
@@ -181,7 +185,7 @@ class _Pass:
 
     # The network.
 
-    def encode(self) -> np.ndarray:
+    def encode(self) -> list[np.ndarray]:
         w, batch = self.model.weights, self.batch
         x = embedding_sum(
             w["embeddings.word_embeddings.weight"],
@@ -191,10 +195,10 @@ class _Pass:
             w["embeddings.token_type_embeddings.weight"],
             batch.type_ids,
         )
-        x = self.dropout(self.norm("embeddings.LayerNorm", x))
+        states = [self.dropout(self.norm("embeddings.LayerNorm", x))]
         for index in range(self.model.layer_count):
-            x = self._layer(f"encoder.layer.{index}", x)
-        return x
+            states.append(self._layer(f"encoder.layer.{index}", states[-1]))
+        return states
 
     def encode_backward(self, dx: np.ndarray) -> None:
         for index in reversed(range(self.model.layer_count)):

@@ -120,7 +120,9 @@ def pool(x: np.ndarray, indptr: np.ndarray, mode: str = "mean") -> np.ndarray:
     indptr
         Integers [B + 1]; a text without tokens gives zeros.
     mode
-        "mean" or "sum" of its tokens, or "cls", its first token.
+        "mean", "sum" or "max" of its tokens; "cls", its first token, or "lasttoken"; or
+        sentence-transformers' "mean_sqrt_len_tokens", the sum by the root of their number, and
+        "weightedmean", with weights 1, 2, 3, ...
 
     Returns
     -------
@@ -137,7 +139,16 @@ def pool(x: np.ndarray, indptr: np.ndarray, mode: str = "mean") -> np.ndarray:
     for text, (begin, end) in enumerate(itertools.pairwise(indptr)):
         if begin < end:
             rows = x[begin:end]
-            choices = {"mean": rows.mean(axis=0), "sum": rows.sum(axis=0), "cls": rows[0]}
+            weights = np.arange(1, len(rows) + 1)
+            choices = {
+                "mean": rows.mean(axis=0),
+                "sum": rows.sum(axis=0),
+                "max": rows.max(axis=0),
+                "cls": rows[0],
+                "lasttoken": rows[-1],
+                "mean_sqrt_len_tokens": rows.sum(axis=0) / np.sqrt(len(rows)),
+                "weightedmean": weights @ rows / weights.sum(),
+            }
             out[text] = choices[mode]
     return out
 
