@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
+from lowbit.cli.embed_arguments import add_embed_options
 from lowbit.cli.option_values import BUNDLED, number, size, whole
 from lowbit.cli.tokenizer_arguments import add_tokenize_options, add_train_tokenizer_options
 from lowbit.cli.vector_arguments import add_similar_options, add_train_vectors_options
@@ -102,24 +103,11 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_embed(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "embed", "turn texts into vectors")
-    parser.add_argument(
-        "input", metavar="FILE", help="one text a line (.txt, or - for standard input), or a table"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="vectors.npy (float32) or vectors.jsonl (default: JSONL on standard output)",
-    )
+    parser = _command(commands, "embed", "turn texts, or words where they stand, into vectors")
+    add_embed_options(parser)
     _add_model(parser, format="fp32")
     _add_text_column(parser)
     _add_allow_empty(parser)
-    parser.add_argument("--pooling", choices=["mean", "cls"], help="default: what the model says")
-    parser.add_argument(
-        "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
-    )
-    parser.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
 
 
 def _add_quantize(commands: argparse._SubParsersAction) -> None:

@@ -69,3 +69,33 @@ def number(low: float, high: float, open_low: bool = False) -> Callable[[str], f
         return value
 
     return convert
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Several whole numbers with commas between them.
+
+    Examples
+    --------
+    >>> whole_numbers("-1"), whole_numbers("0, 3")
+    ([-1], [0, 3])
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number, or several with commas between them"
+        ) from None
+
+
+def words(text: str) -> list[str]:
+    """Several words with commas between them.
+
+    Examples
+    --------
+    >>> words("river bank,bank")
+    ['river bank', 'bank']
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not words with commas between them")
+    return parts

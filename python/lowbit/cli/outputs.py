@@ -31,8 +31,10 @@ def prepare_folder(path: str) -> Path:
     return folder
 
 
-def check_output(command: str, output: str, endings: tuple[str, ...]) -> Path:
-    """The path of `--output`, where a file with one of these endings may be written.
+def check_output(
+    command: str, output: str, endings: tuple[str, ...], option: str = "--output"
+) -> Path:
+    """The path of `option`, where a file with one of these endings may be written.
 
     Raises
     ------
@@ -44,13 +46,13 @@ def check_output(command: str, output: str, endings: tuple[str, ...]) -> Path:
     path = Path(output)
     if endings and path.suffix not in endings:
         rule = " or ".join(endings)
-        raise ValueError(f"{command}: --output must end in {rule}; got {output!r}")
+        raise ValueError(f"{command}: {option} must end in {rule}; got {output!r}")
     if path.is_dir():
-        raise IsADirectoryError(f"{command}: --output {output!r} is a folder")
+        raise IsADirectoryError(f"{command}: {option} {output!r} is a folder")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{command}: the folder of --output {output!r} does not exist")
+        raise FileNotFoundError(f"{command}: the folder of {option} {output!r} does not exist")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"{command}: the folder of --output {output!r} cannot be written")
+        raise PermissionError(f"{command}: the folder of {option} {output!r} cannot be written")
     return path
 
 

@@ -7,6 +7,7 @@ from lowbit.models.contextual import ContextualVectors, find_words
 from lowbit.models.distillation import distill
 from lowbit.models.encoder import Encoder
 from lowbit.models.format_choice import FormatPlan, choose_formats
+from lowbit.models.senses import SenseReport, compare_senses
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
 from lowbit.quantization.weight_format import WeightFormat
 
@@ -19,11 +20,13 @@ __all__ = [
     "FormatPlan",
     "History",
     "LinearReport",
+    "SenseReport",
     "Step",
     "TokenBatch",
     "TruncationWarning",
     "WeightFormat",
     "choose_formats",
+    "compare_senses",
     "distill",
     "find_words",
 ]

@@ -1,0 +1,74 @@
+"""The options of `embed`."""
+
+from __future__ import annotations
+
+import argparse
+
+from lowbit.cli.option_values import whole, whole_numbers, words
+
+# As lowbit.models.pooling.POOLINGS and others, which take a while to import; a test compares them.
+POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+COMBINATIONS = ["mean", "concat"]
+PIECES = ["mean", "first"]
+UNITS = ["text", "word", "token"]
+
+
+def add_embed_options(parser: argparse.ArgumentParser) -> None:
+    """All but those of the model and of how texts are read."""
+    parser.add_argument(
+        "input", metavar="FILE", help="one text a line (.txt, or - for standard input), or a table"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="vectors.npy (float32) or vectors.jsonl; of words and tokens also vectors.npz, with "
+        "their places (default: JSONL on standard output)",
+    )
+    parser.add_argument("--pooling", choices=POOLINGS, help="default: what the model says")
+    parser.add_argument(
+        "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
+    )
+    parser.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+    layers = parser.add_argument_group("layers")
+    layers.add_argument(
+        "--layer",
+        type=whole_numbers,
+        default=[-1],
+        metavar="N,N",
+        help="whose states to take: 0 is what goes into the first, -1 the last (default); several "
+        "as --layer=-2,-1",
+    )
+    layers.add_argument(
+        "--combine",
+        choices=COMBINATIONS,
+        default="mean",
+        help="several layers: their mean, or side by side (default: %(default)s)",
+    )
+    layers.add_argument(
+        "--center", action="store_true", help="subtract the mean of all vectors from each"
+    )
+    _add_words(parser.add_argument_group("words and tokens"))
+
+
+def _add_words(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--unit", choices=UNITS, help="what gets a vector (default: text; word with --words)"
+    )
+    group.add_argument(
+        "--words", type=words, metavar="A,B", help="only these words, wherever they stand"
+    )
+    group.add_argument(
+        "--pieces",
+        choices=PIECES,
+        default="mean",
+        help="a word's vector: the mean of its tokens, or the first (default: %(default)s)",
+    )
+    group.add_argument(
+        "--plot", metavar="FILE", help="draw the words of --words as points into a .png"
+    )
+    group.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column that says which sense the words have in each text: colours of --plot",
+    )
