@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cli_runs import refused
-from lowbit.cli import main, vector_arguments
+from lowbit.cli import embed_arguments, main
 from lowbit.models import Encoder, compare_senses, contextual, encoder_vectors, layer_choice
 from lowbit.models.picture import excerpt, moved_apart, principal_plane, show_words
 from lowbit.models.pooling import POOLINGS
@@ -50,9 +50,9 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def test_options_are_those_of_the_library():
-    assert tuple(vector_arguments.POOLINGS) == POOLINGS
-    assert tuple(vector_arguments.COMBINATIONS) == layer_choice.COMBINATIONS
-    assert tuple(vector_arguments.PIECES) == encoder_vectors.PIECES
+    assert tuple(embed_arguments.POOLINGS) == POOLINGS
+    assert tuple(embed_arguments.COMBINATIONS) == layer_choice.COMBINATIONS
+    assert tuple(embed_arguments.PIECES) == encoder_vectors.PIECES
 
 
 def test_layers_and_pooling_of_texts(model, texts):

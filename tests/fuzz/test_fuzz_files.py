@@ -129,6 +129,16 @@ def read_packed_matrices(folder):
             read_packed(file, entry).dequantize()
 
 
+def write_static(folder):
+    tokenizer = lb.Tokenizer.train(["low bit"], model="word")
+    table = lb.Embedding(np.eye(3, 4), "int8")
+    lb.models.StaticEncoder(tokenizer, table).save(folder / "m")
+
+
+def read_static(folder):
+    lb.models.StaticEncoder.from_pretrained(folder / "m").embed(["low bit"])
+
+
 def writes(name, content):
     return lambda folder: (folder / name).write_text(content)
 
@@ -186,6 +196,9 @@ READERS = {
     "sentence config": (write_model, "sentence_bert_config.json", read_model),
     "adapter config": (write_adapter, "adapter_config.json", load_adapter),
     "adapter weights": (write_adapter, "adapter_model.safetensors", load_adapter),
+    "static config": (write_static, "m/config.json", read_static),
+    "static table": (write_static, "m/model.safetensors", read_static),
+    "static tokenizer": (write_static, "m/tokenizer.json", read_static),
     "rotary config": (
         writes("config.json", json.dumps(ROTARY)),
         "config.json",
@@ -240,7 +253,7 @@ READERS = {
     "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
 }
 # Damaged tables are often still tables; all other formats must notice most damages.
-MOSTLY_NOTICED = {"safetensors", "model weights", "adapter weights"}
+MOSTLY_NOTICED = {"safetensors", "model weights", "adapter weights", "static table"}
 
 
 @pytest.mark.parametrize("reader", READERS)

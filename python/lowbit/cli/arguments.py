@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from lowbit import __version__, _core
 from lowbit.cli.console import one_line
-from lowbit.cli.embed_arguments import add_embed_options
+from lowbit.cli.embed_arguments import add_distill_options, add_embed_options
 from lowbit.cli.option_values import BUNDLED, number, size, whole
 from lowbit.cli.tokenizer_arguments import add_tokenize_options, add_train_tokenizer_options
 from lowbit.cli.vector_arguments import add_similar_options, add_train_vectors_options
@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_finetune,
         _add_embed,
+        _add_distill,
         _add_quantize,
         _add_inspect,
         _add_tokenize,
@@ -108,6 +109,11 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
     _add_model(parser, format="fp32")
     _add_text_column(parser)
     _add_allow_empty(parser)
+
+
+def _add_distill(commands: argparse._SubParsersAction) -> None:
+    help_ = "make a table of static vectors from a model, which embeds texts without its layers"
+    add_distill_options(_command(commands, "distill", help_))
 
 
 def _add_quantize(commands: argparse._SubParsersAction) -> None:

@@ -22,7 +22,8 @@ from lowbit.cli.picture import MISSING
 from lowbit.cli.task import find_model, formats
 from lowbit.errors import FileFormatError
 from lowbit.files import read_labelled, read_texts, replace_file
-from lowbit.models import ContextualVectors, Encoder, compare_senses
+from lowbit.files.static_folder import is_static_folder
+from lowbit.models import ContextualVectors, Encoder, StaticEncoder, compare_senses
 from lowbit.models.layer_choice import chosen_layers
 from lowbit.models.picture import show_words
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     unit = _check_options(args)
     texts, labels = _read(args)
     name, folder = find_model(args)
-    encoder = Encoder.from_pretrained(folder, double_quant=True, **formats(args, folder))
+    encoder = _read_model(args, unit, folder)
     watch = Stopwatch()
     with console.progress("embedding") as bar:
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "texts": len(texts),
         "unit": unit,
         "vectors": len(_rows(found)),
-        "layer": args.layer,
+        "layer": args.layer if isinstance(encoder, Encoder) else None,
         "dimension": _rows(found).shape[1],
         "texts_per_second": len(texts) / seconds,
         "peak_memory_bytes": peak_memory(),
@@ -113,9 +114,34 @@ def _check_options(args: argparse.Namespace) -> str:
     return unit
 
 
+def _read_model(args: argparse.Namespace, unit: str, folder: Path) -> Encoder | StaticEncoder:
+    """The model in the formats asked for; a table as it is, which has no layers to ask about."""
+    if not is_static_folder(folder):
+        return Encoder.from_pretrained(folder, double_quant=True, **formats(args, folder))
+    asked = {
+        "--unit word or token": unit != "text",
+        "--layer": args.layer != [-1],
+        "--pooling": args.pooling,
+        "--format": args.format,
+        "--embeddings": args.embeddings,
+    }
+    if wrong := [option for option, given in asked.items() if given]:
+        raise ValueError(
+            f"embed: {args.model} is a table of static vectors, without layers or formats to "
+            f"choose; leave out {' and '.join(wrong)}"
+        )
+    return StaticEncoder.from_pretrained(folder)
+
+
 def _embed(
-    args: argparse.Namespace, encoder: Encoder, unit: str, texts: list[str], progress: Any
+    args: argparse.Namespace,
+    encoder: Encoder | StaticEncoder,
+    unit: str,
+    texts: list[str],
+    progress: Any,
 ) -> Found:
+    if isinstance(encoder, StaticEncoder):
+        return encoder.embed(texts, normalize=False, progress=progress)
     options: dict[str, Any] = {
         "batch_size": args.batch_size,
         "normalize": False,

@@ -1,16 +1,17 @@
-"""The options of `embed`."""
+"""The options of `embed` and `distill`."""
 
 from __future__ import annotations
 
 import argparse
 
-from lowbit.cli.option_values import whole, whole_numbers, words
+from lowbit.cli.option_values import BUNDLED, number, whole, whole_numbers, words
 
 # As lowbit.models.pooling.POOLINGS and others, which take a while to import; a test compares them.
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 COMBINATIONS = ["mean", "concat"]
 PIECES = ["mean", "first"]
 UNITS = ["text", "word", "token"]
+TABLES = ["fp32", "fp16", "int8"]
 
 
 def add_embed_options(parser: argparse.ArgumentParser) -> None:
@@ -71,4 +72,49 @@ def _add_words(group: argparse._ArgumentGroup) -> None:
         "--label-column",
         metavar="NAME",
         help="column that says which sense the words have in each text: colours of --plot",
+    )
+
+
+def add_distill_options(parser: argparse.ArgumentParser) -> None:
+    """All options of the command."""
+    parser.add_argument(
+        "model",
+        metavar="FOLDER",
+        nargs="?",
+        help=f"BERT-family folder (default: {BUNDLED})",
+    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
+    parser.add_argument(
+        "--dim",
+        type=whole(0, 65536),
+        default=256,
+        metavar="N",
+        help="principal components to keep; 0 for the vectors as they are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format", choices=TABLES, default="fp16", help="of the table (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--words", metavar="FILE", help="words that get rows of their own, one a line"
+    )
+    parser.add_argument(
+        "--sif",
+        type=number(0, 1),
+        default=1e-4,
+        metavar="A",
+        help="frequent tokens count A / (A + their share); 0 for all alike (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pooling", choices=POOLINGS, default="mean", help="of each token (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--check", metavar="FILE", help="texts whose cosines are compared with those of the model"
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts of --check")
+    parser.add_argument(
+        "--texts",
+        type=whole(3, 10_000),
+        default=400,
+        metavar="N",
+        help="of --check to use, spread over the file (default: %(default)s)",
     )

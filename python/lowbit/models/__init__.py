@@ -8,6 +8,7 @@ from lowbit.models.distillation import distill
 from lowbit.models.encoder import Encoder
 from lowbit.models.format_choice import FormatPlan, choose_formats
 from lowbit.models.senses import SenseReport, compare_senses
+from lowbit.models.static import StaticEncoder
 from lowbit.models.training import Checkpoint, Evaluation, History, Step
 from lowbit.quantization.weight_format import WeightFormat
 
@@ -21,6 +22,7 @@ __all__ = [
     "History",
     "LinearReport",
     "SenseReport",
+    "StaticEncoder",
     "Step",
     "TokenBatch",
     "TruncationWarning",
