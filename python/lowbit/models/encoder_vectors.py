@@ -291,7 +291,14 @@ def _batches(
 
 
 def _of_pieces(states: np.ndarray, pieces: Sequence[np.ndarray], mode: str) -> np.ndarray:
-    """A row for each word from the rows of its tokens."""
+    """A row for each word from the rows of its tokens.
+
+    Examples
+    --------
+    >>> states = np.array([[1, 0], [3, 2], [5, 5]], np.float32)
+    >>> _of_pieces(states, [np.array([0, 1]), np.array([2])], "mean").tolist()
+    [[2.0, 1.0], [5.0, 5.0]]
+    """
     flat = np.concatenate([np.zeros(0, np.int64), *pieces])
     indptr = np.concatenate([[0], np.cumsum([len(p) for p in pieces])]).astype(np.int64)
     return pool(states[flat], indptr, mode)

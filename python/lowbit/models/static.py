@@ -55,9 +55,9 @@ class StaticEncoder:
     Examples
     --------
     >>> tok = Tokenizer.train(["low bit"], model="word")
-    >>> model = StaticEncoder(tok, Embedding([[9.0, 9.0], [1.0, 0.0], [5.0, 8.0]]))
-    >>> model.embed(["low bit!", "", "?"]).round(4).tolist()
-    [[0.6, 0.8], [0.0, 0.0], [0.0, 0.0]]
+    >>> model = StaticEncoder(tok, Embedding([[9.0, 9.0], [2.0, 1.0], [4.0, -1.0]]))
+    >>> model.embed(["low bit!", "", "?"]).tolist()
+    [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
 
     def __init__(
