@@ -5,8 +5,9 @@
 distills all-MiniLM-L6-v2, embeds every sentence of the file (see sst2.py), tokenizing included, and
 compares with the encoder itself: correlation of the cosines of all pairs of the test sentences, and
 accuracy of a linear classifier on frozen vectors. VENV holds model2vec with what distilling needs;
-without --rival-python only lowbit is measured. Each subject has a process of its own; they take
-turns.
+without --rival-python only lowbit is measured. Each subject has a process of its own and one
+thread; they take turns. Times are those of the processor, which other work on it does not change.
+--folder keeps the tables, and does not make again those that are there.
 """
 
 from __future__ import annotations
@@ -34,12 +35,11 @@ def distill(options: argparse.Namespace) -> None:
     from lowbit.models import Encoder, StaticEncoder
 
     encoder = Encoder.from_pretrained(options.model, pooler=False)
-    begin, worked = time.perf_counter(), time.process_time()
+    begin = time.process_time()
     model = StaticEncoder.distill(encoder, options.dim, format=options.table)
-    seconds, worked = time.perf_counter() - begin, time.process_time() - worked
+    seconds = time.process_time() - begin
     model.save(options.out)
-    tokens = model.tokenizer.vocab_size
-    process.report(seconds=round(seconds, 1), cpu_seconds=round(worked, 1), tokens=tokens)
+    process.report(seconds=round(seconds, 1), tokens=model.tokenizer.vocab_size)
 
 
 def embed(options: argparse.Namespace) -> None:
@@ -53,12 +53,12 @@ def embed(options: argparse.Namespace) -> None:
     else:
         model, passes = StaticEncoder.from_pretrained(options.folder), options.passes
         check(model, texts[:CHECKED], ALLOWED[options.table])
-    vectors = model.embed(texts)
+    model.embed(texts[:64])
     times = []
     for _ in range(passes):
-        begin = time.perf_counter()
-        model.embed(texts)
-        times.append(time.perf_counter() - begin)
+        begin = time.process_time()
+        vectors = model.embed(texts)
+        times.append(time.process_time() - begin)
     np.save(options.out, vectors)
     speed = round(len(texts) / min(times), 0 if passes > 1 else 1)
     process.report(sentences_per_second=speed, table_mb=round(model.nbytes / 1e6, 1))
@@ -120,28 +120,29 @@ def make_tables(options: argparse.Namespace, folder: Path) -> None:
     rows = []
     inside = ["--inside", "distill", "--model", options.model, "--dim", str(options.dim)]
     for table in TABLES:
+        if (folder / table).exists():
+            continue
         arguments = [*inside, "--table", table, "--out", str(folder / table)]
         subject = process.Subject(f"lowbit {table}", sys.executable, Path(__file__), arguments)
-        figures = subject.run([], options.threads)
+        figures = subject.run([], threads=1)
         if "error" in figures:
             sys.exit(f"bench_static: {figures['error']}")
         rows.append([subject.name, *shown(figures)])
-    if options.rival_python:
+    if options.rival_python and rows:
         arguments = ["--kind", "distill", "--folder", options.model]
-        arguments += ["--threads", str(options.threads)]
         rival = HERE / "rivals" / "model2vec_static.py"
         subject = process.Subject("model2vec fp16", options.rival_python, rival, arguments)
-        figures = subject.run([], options.threads)
-        failed = [figures.get("error", "")[:60], "-", "-"]
+        figures = subject.run([], threads=1)
+        failed = [figures.get("error", "")[:60], "-"]
         rows.append([subject.name, *(failed if "error" in figures else shown(figures))])
-    print(f"\n{process.machine()}, {options.threads} threads, {options.dim} values a token\n")
-    process.print_table(["distilling", "seconds", "of the processor", "peak memory"], rows)
+    print(f"\n{process.machine()}, one thread, {options.dim} values a token\n", flush=True)
+    if rows:
+        process.print_table(["distilling", "seconds", "peak memory"], rows)
 
 
 def shown(figures: dict[str, Any]) -> list[str]:
     """Cells of one subject that distilled."""
-    seconds = [f"{figures[name]:.1f}" for name in ("seconds", "cpu_seconds")]
-    return [*seconds, f"{figures['peak_mb']:.0f} MB"]
+    return [f"{figures['seconds']:.1f}", f"{figures['peak_mb']:.0f} MB"]
 
 
 def subjects(options: argparse.Namespace, folder: Path) -> list[process.Subject]:
@@ -189,11 +190,11 @@ def main() -> None:
     parser.add_argument("--data", help="sentences and labels, see sst2.py")
     parser.add_argument("--model", help="model folder; the installed all-MiniLM-L6-v2 if not given")
     parser.add_argument("--rival-python", help="python of an environment with model2vec")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--passes", type=int, default=5, help="of which the best counts")
     parser.add_argument("--dim", type=int, default=256)
-    for hidden in ("--inside", "--table", "--folder", "--texts", "--out"):
+    parser.add_argument("--folder", help="keeps the tables (default: a temporary one)")
+    for hidden in ("--inside", "--table", "--texts", "--out"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
@@ -207,11 +208,12 @@ def main() -> None:
         options.model = str(find_bundled_model())
     data = sst2.load(options.data)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(options.folder or name)
+        folder.mkdir(exist_ok=True)
         (folder / "texts.txt").write_text("\n".join(data.texts) + "\n", encoding="utf-8")
         make_tables(options, folder)
         found = subjects(options, folder)
-        results = process.take_turns(found, [[]] * options.rounds, options.threads)
+        results = process.take_turns(found, [[]] * options.rounds, threads=1)
         show([subject.name for subject in found], results, folder, data)
 
 

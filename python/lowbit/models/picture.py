@@ -61,6 +61,7 @@ def show_words(
     labels
         One for each text, such as the sense of the word in it: points of a label have one colour,
         and mean cosines within and across labels are given below, for vectors without their mean.
+        None: the words themselves are the labels.
     title
         Above the picture.
 
@@ -82,7 +83,9 @@ def show_words(
     from matplotlib.figure import Figure
 
     # A number for each word, in the order of labels, so that the list is grouped.
-    names = ["" if labels is None else str(labels[i]) for i in first.text_ids]
+    names = [name.lower() for name in first.names]
+    if labels is not None:
+        names = [str(labels[i]) for i in first.text_ids]
     order = sorted(whole.tolist(), key=lambda row: list(dict.fromkeys(names)).index(names[row]))
     shades = {name: SHADES[i % len(SHADES)] for i, name in enumerate(dict.fromkeys(names))}
     listed = len(order) <= LISTED
@@ -97,7 +100,7 @@ def show_words(
         _draw_points(axes, name, vectors, order, [names[i] for i in order], shades)
     if listed:
         _draw_list(panels[-1], first, texts, order, names, shades)
-    elif labels is not None:
+    else:
         handles = [panels[0].scatter([], [], color=shade, label=n) for n, shade in shades.items()]
         panels[0].legend(handles=handles, frameon=False, fontsize=8, labelcolor=INK)
     if title is not None:
@@ -197,9 +200,8 @@ def _draw_list(
         name = names[row]
         if name != last:
             line += 0.0 if last is None else 0.8
-            if name:
-                axes.text(0, line, name, fontsize=9.5, fontweight="bold", color=shades[name])
-                line += 1.0
+            axes.text(0, line, name, fontsize=9.5, fontweight="bold", color=shades[name])
+            line += 1.0
             last = name
         axes.text(0.045, line, str(number), fontsize=8, ha="right", color=shades[name])
         parts = excerpt(texts[found.text_ids[row]], *found.spans[row].tolist())

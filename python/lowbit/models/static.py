@@ -29,7 +29,7 @@ NO_LIMIT = 1 << 30
 class StaticEncoder:
     """Texts in, one vector each out: the mean of the rows of their tokens.
 
-    `distill` makes one from an `Encoder`, a thousand times as fast and somewhat less exact;
+    `distill` makes one from an `Encoder`, a thousand times as fast and less exact;
     `from_pretrained` reads those of model2vec and sentence-transformers.
 
     Parameters
@@ -145,7 +145,7 @@ class StaticEncoder:
                 raise ValueError(f"distill: dim={dim} must be below the {len(vectors)} tokens")
             vectors = distillation.principal_components(vectors, dim)
         if sif is not None:
-            vectors = vectors * distillation.zipf_weights(len(vectors), sif)[:, None]
+            vectors *= distillation.zipf_weights(len(vectors), sif)[:, None]
         rows = _at_their_ids(vectors.astype(np.float32), tokenizer)
         config = {
             "tokenizer_name": encoder.source.name,

@@ -148,8 +148,7 @@ def principal_components(x: np.ndarray, dim: int) -> np.ndarray:
     centered -= centered.mean(axis=0)
     _, directions = np.linalg.eigh(centered.T @ centered)
     scores = centered @ directions[:, ::-1][:, :dim]
-    largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
-    scores *= np.sign(largest)
+    scores *= np.where(scores.max(axis=0) >= -scores.min(axis=0), 1.0, -1.0)
     return scores
 
 
