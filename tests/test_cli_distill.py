@@ -10,7 +10,7 @@ import pytest
 
 import golden
 from cli_runs import refused
-from lowbit.cli import main, vector_arguments
+from lowbit.cli import embed_arguments, main
 from lowbit.models import Encoder, StaticEncoder
 from lowbit.models.static import FORMATS
 from tiny_model import reviews, write_tiny_model
@@ -31,7 +31,7 @@ def texts(here) -> Path:
 
 
 def test_tables_are_those_of_the_library():
-    assert tuple(vector_arguments.TABLES) == FORMATS
+    assert tuple(embed_arguments.TABLES) == FORMATS
 
 
 def test_the_folder_is_that_of_the_library(model, texts, capsys):

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             sif=args.sif or None,
             pooling=args.pooling,
             format=args.format,
-            progress=lambda done, total: bar.update(done, total, "tokens"),
+            progress=lambda done, total: bar.update(
+                done, total, f"{done / watch.seconds:.0f} tokens/s"
+            ),
         )
     seconds = watch.seconds
     model.save(args.output)
