@@ -10,13 +10,7 @@ void skipgram(const WordPairsArgs& a) noexcept {
   for (int64_t i = 0; i < e.count; ++i) {
     const int64_t inputs = e.input_begin[i + 1] - e.input_begin[i];
     const int64_t targets = e.target_begin[i + 1] - e.target_begin[i];
-    if (i + 1 < e.count) {
-      const int64_t end = e.input_begin[i + 2];
-      for (int64_t n = a.sliding ? end - 1 : e.input_begin[i + 1]; n < end; ++n)
-        prefetch_row(a.input + e.inputs[n] * a.stride, a.stride);
-      for (int64_t t = e.target_begin[i + 1]; t < e.target_begin[i + 2]; ++t)
-        prefetch_row(a.output + e.targets[t] * a.stride, a.stride);
-    }
+    prefetch_next(a, i);
     const PairScratch s(a.scratch, inputs, targets);
     for (int64_t n = 0; n < inputs; ++n)
       s.in[n] = a.input + e.inputs[e.input_begin[i] + n] * a.stride;

@@ -151,4 +151,15 @@ inline void prefetch_row(const float* row, int64_t stride) {
   for (int64_t c = 0; c < stride; c += kLanes) __builtin_prefetch(row + c, 1);
 }
 
+// The rows that the example behind example i needs: what is new of its inputs, and its targets.
+inline void prefetch_next(const WordPairsArgs& a, int64_t i) {
+  const WordExamples& e = a.examples;
+  if (i + 1 >= e.count) return;
+  const int64_t end = e.input_begin[i + 2];
+  for (int64_t n = a.sliding ? end - 1 : e.input_begin[i + 1]; n < end; ++n)
+    prefetch_row(a.input + e.inputs[n] * a.stride, a.stride);
+  for (int64_t t = e.target_begin[i + 1]; t < e.target_begin[i + 2]; ++t)
+    prefetch_row(a.output + e.targets[t] * a.stride, a.stride);
+}
+
 }  // namespace lowbit::LOWBIT_ISA

@@ -40,10 +40,12 @@ std::span<int32_t> ExampleBuffer::targets_of(const WordExamples& part) {
   return {targets.data() + part.target_begin[0], targets.data() + part.target_begin[part.count]};
 }
 
-WindowMaker::WindowMaker(const Corpus& corpus, const ExampleOptions& options)
+WindowMaker::WindowMaker(const Corpus& corpus, const Subwords* subwords,
+                         const ExampleOptions& options)
     : options_(options),
       negatives_(powers(corpus.counts, options.exponent)),
       corpus_(corpus),
+      subwords_(subwords),
       keep_(keep_thresholds(corpus.counts, options.sample)) {}
 
 void WindowMaker::make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
@@ -73,52 +75,35 @@ void WindowMaker::keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kep
   }
 }
 
-std::pair<size_t, size_t> WindowMaker::reach(const Philox& block, const std::vector<Kept>& kept,
-                                             size_t centre) const {
-  const size_t far = 1 + below(block.word[0], static_cast<uint32_t>(options_.window));
-  return {centre > far ? centre - far : 0, std::min(kept.size(), centre + far + 1)};
-}
-
 void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
                              ExampleBuffer& buffer) const {
-  const auto [word, place] = kept[centre];
+  const auto& [word, place] = kept[centre];
   const auto blocks = static_cast<uint64_t>(options_.negative / 4 + 1);
   const uint64_t first = static_cast<uint64_t>(place) * blocks;
-  Philox block(key, first);
-  const auto [begin, end] = reach(block, kept, centre);
-  if (end - begin < 2) return;  // a word without a neighbour predicts nothing
-  for (size_t i = begin; i < end; ++i)
-    if (i != centre) buffer.inputs.push_back(kept[i].word);
-  buffer.targets.push_back(word);
-  for (int64_t i = 1; i <= options_.negative; ++i) {
-    if (i % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(i / 4));
-    const int32_t drawn = negatives_.draw(block.word[i % 4]);
-    if (drawn != word) buffer.targets.push_back(drawn);  // as word2vec: one negative less
-  }
-  buffer.end_example(1);
+  const Philox block(key, first);
+  const size_t far = 1 + below(block.word[0], static_cast<uint32_t>(options_.window));
+  buffer.around.clear();
+  for (size_t i = centre > far ? centre - far : 0; i <= centre + far && i < kept.size(); ++i)
+    if (i != centre) buffer.around.push_back(kept[i].word);
+  if (buffer.around.empty()) return;  // a word without a neighbour predicts nothing
+  const std::span<const int32_t> around(buffer.around), one(&word, 1);
+  const auto inputs = subwords_ ? subwords_->rows(word) : around;
+  buffer.inputs.insert(buffer.inputs.end(), inputs.begin(), inputs.end());
+  const auto right = subwords_ ? around : one;
+  add_negatives(key, first, block, right, buffer);
+  buffer.end_example(static_cast<int32_t>(right.size()));
 }
 
-void SubwordMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
-                              ExampleBuffer& buffer) const {
-  const auto [word, place] = kept[centre];
-  const auto blocks = static_cast<uint64_t>(options_.negative / 4 + 1);
-  const uint64_t first = static_cast<uint64_t>(place) * blocks;
-  Philox block(key, first);
-  const auto [begin, end] = reach(block, kept, centre);
-  if (end - begin < 2) return;
-  const auto around = static_cast<int64_t>(buffer.targets.size());
-  for (size_t i = begin; i < end; ++i)
-    if (i != centre) buffer.targets.push_back(kept[i].word);
-  const auto count = static_cast<int64_t>(end - begin - 1);
+void WindowMaker::add_negatives(uint64_t key, uint64_t first, Philox block,
+                                std::span<const int32_t> right, ExampleBuffer& buffer) const {
+  buffer.targets.insert(buffer.targets.end(), right.begin(), right.end());
   for (int64_t i = 1; i <= options_.negative; ++i) {
     if (i % 4 == 0) block = Philox(key, first + static_cast<uint64_t>(i / 4));
     const int32_t drawn = negatives_.draw(block.word[i % 4]);
-    const auto right = buffer.targets.begin() + around;
-    if (std::find(right, right + count, drawn) == right + count) buffer.targets.push_back(drawn);
+    // As word2vec: one negative less instead of another one.
+    if (std::find(right.begin(), right.end(), drawn) == right.end())
+      buffer.targets.push_back(drawn);
   }
-  const std::span<const int32_t> rows = subwords_.rows(word);
-  buffer.inputs.insert(buffer.inputs.end(), rows.begin(), rows.end());
-  buffer.end_example(static_cast<int32_t>(count));
 }
 
 }  // namespace lowbit::vectors

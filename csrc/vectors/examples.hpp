@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "kernels/vector_args.hpp"
@@ -25,6 +24,7 @@ struct ExampleOptions {
 struct ExampleBuffer {
   std::vector<int32_t> inputs, targets, positives;
   std::vector<int64_t> input_begin, target_begin;
+  std::vector<int32_t> around;  // the words of the window at hand, without its centre
 
   void clear();
   void end_example(int32_t positives);
@@ -37,53 +37,38 @@ struct ExampleBuffer {
 };
 
 // Windows of a corpus: the words around a centre are inputs, the centre and its negatives targets.
+// With subwords (fastText) it is the other way round: the rows of the centre and of its n-grams are
+// inputs, the words around it, which share their negatives, targets.
 class WindowMaker {
  public:
-  WindowMaker(const Corpus& corpus, const ExampleOptions& options);
-
-  virtual ~WindowMaker() = default;
+  // Without subwords they are null.
+  WindowMaker(const Corpus& corpus, const Subwords* subwords, const ExampleOptions& options);
 
   // Of the sentences [begin, end); `buffer` is cleared first.
   void make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
             ExampleBuffer& buffer) const;
   int64_t most_inputs() const { return 2 * options_.window; }
-  virtual int64_t most_targets() const { return 1 + options_.negative; }
+  int64_t most_targets() const {
+    return (subwords_ ? 2 * options_.window : 1) + options_.negative;
+  }
 
- protected:
+ private:
   struct Kept {
     int32_t word;
     int64_t place;
   };
-  virtual void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
-                          ExampleBuffer& buffer) const;
-  // The window of a centre, which its first random word makes: [first, second).
-  std::pair<size_t, size_t> reach(const Philox& block, const std::vector<Kept>& kept,
-                                  size_t centre) const;
+  void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
+  void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
+                  ExampleBuffer& buffer) const;
+  // The random words of a centre are those from block `first`, of which the window took one.
+  void add_negatives(uint64_t key, uint64_t first, Philox block, std::span<const int32_t> right,
+                     ExampleBuffer& buffer) const;
 
   const ExampleOptions options_;
   const AliasTable negatives_;
-
- private:
-  void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
-
   const Corpus& corpus_;
+  const Subwords* const subwords_;
   const std::vector<uint64_t> keep_;
-};
-
-// fastText: the rows of a centre and of its n-grams are inputs, the words around it targets, which
-// share their negatives.
-class SubwordMaker : public WindowMaker {
- public:
-  SubwordMaker(const Corpus& corpus, const Subwords& subwords, const ExampleOptions& options)
-      : WindowMaker(corpus, options), subwords_(subwords) {}
-
-  int64_t most_targets() const override { return 2 * options_.window + options_.negative; }
-
- private:
-  void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
-                  ExampleBuffer& buffer) const override;
-
-  const Subwords& subwords_;
 };
 
 }  // namespace lowbit::vectors

@@ -40,12 +40,6 @@ void check_options(const Corpus& corpus, const TrainerOptions& o) {
 // 16 times diverge and 6 do not, at 0.05 neither do 16.
 float often_at(double lr) { return static_cast<float>(std::min(16.0, 0.6 / lr)); }
 
-std::unique_ptr<const WindowMaker> make_windows(const Corpus& corpus, const Subwords* subwords,
-                                                const TrainerOptions& options) {
-  if (subwords) return std::make_unique<SubwordMaker>(corpus, *subwords, options.examples);
-  return std::make_unique<WindowMaker>(corpus, options.examples);
-}
-
 }  // namespace
 
 struct Trainer::Shard {
@@ -60,7 +54,7 @@ Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOp
                  MatrixView<float> input, MatrixView<float> output)
     : corpus_(corpus),
       options_((check_options(corpus, options), options)),
-      windows_(make_windows(corpus, subwords, options)),
+      windows_(corpus, subwords, options.examples),
       input_(input),
       output_(output),
       works_([] { return std::make_unique<Work>(); }),
@@ -183,10 +177,10 @@ void Trainer::merge(int64_t count) {
 
 void Trainer::make(int64_t epoch, int64_t chunk, Work& work) const {
   const auto at = static_cast<size_t>(chunk);
-  windows_->make(epoch, chunk_begin_[at], chunk_begin_[at + 1], work.buffer);
+  windows_.make(epoch, chunk_begin_[at], chunk_begin_[at + 1], work.buffer);
   if (work.scratch) return;
-  const int64_t inputs = options_.method == Method::skipgram ? windows_->most_inputs() : 1;
-  const int64_t floats = word_pairs_scratch(inputs, windows_->most_targets(), input_.stride);
+  const int64_t inputs = options_.method == Method::skipgram ? windows_.most_inputs() : 1;
+  const int64_t floats = word_pairs_scratch(inputs, windows_.most_targets(), input_.stride);
   work.scratch = take<float>(floats);
   std::fill_n(work.scratch.get(), floats, 0.0f);
 }

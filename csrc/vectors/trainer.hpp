@@ -82,7 +82,7 @@ class Trainer {
 
   const Corpus& corpus_;
   const TrainerOptions options_;
-  const std::unique_ptr<const WindowMaker> windows_;
+  const WindowMaker windows_;
   MatrixView<float> input_, output_;
   std::vector<int64_t> chunk_begin_;  // sentences, [chunks + 1]
   Idle<Work> works_;
