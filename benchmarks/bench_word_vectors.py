@@ -30,8 +30,10 @@ from rivals import word_vectors as rivals
 import lowbit as lb
 from lowbit import _core
 from lowbit.embeddings import word_training as training
-from lowbit.embeddings.subwords import SubwordTable
+from lowbit.embeddings.word_runs import WordRun
+from lowbit.embeddings.word_settings import LOSSES, TrainingSettings
 from lowbit.reference import word_vectors as reference
+from lowbit.reference.word_trees import huffman_paths
 
 HELD_OUT_WINDOWS = 4000
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -58,42 +60,27 @@ def lowbit_training(
     """lowbit's training of a corpus that has been read."""
     read = training.read_corpus(corpus, settings["min_count"], None)
     words = training.decode_words(read.words)
-    options = {
-        "window": settings["window"],
-        "negative": settings["negative"],
-        "sample": settings["sample"],
-        "exponent": 0.75,
-        "mean_gradient": settings["mean_gradient"],
-        "lr": settings["lr"],
-        "min_lr": 1e-4,
-    }
-
-    dim, subwords = settings["dim"], None
-    if method == "fasttext":
-        subwords = _core.WordSubwords(words, 3, 6, settings["buckets"])
+    named = {name: value for name, value in settings.items() if name != "dim"}
+    chosen = TrainingSettings(method=method, seed=seed, deterministic=deterministic, **named)
 
     def train() -> rivals.Trained:
-        epochs = settings["epochs"]
-        x, y = training.train_tables(
-            read, method, dim, epochs, seed, deterministic, False, options, subwords
-        )
-        if subwords is None:
-            return words, x[:, :dim], y[:, :dim]
-        parts = SubwordTable(
-            x[: len(words), :dim],
-            x[len(words) :, :dim],
-            subwords.buckets,
-            (3, 6),
-            settings["buckets"],
-        )
-        return words, parts.known_vectors(words), y[:, :dim]
+        run = WordRun(read, words, chosen, settings["dim"])
+        run.run()
+        done = run.result()
+        paths = huffman_paths(read.counts) if chosen.has_tree else None
+        return words, done.vectors, done.training.targets, paths
 
     return train
 
 
 def held_out_loss(trained: rivals.Trained, lines: list[str], method: str, window: int) -> float:
-    """Mean loss of a pair of words in windows of lines that were not trained on."""
-    words, x, y = trained
+    """Mean loss of windows of lines that were not trained on: of a pair with a word or a negative,
+    or, with a tree, of a word.
+
+    A window of fastText's CBOW is the mean of its words' vectors here, not of all n-grams.
+    """
+    words, x, y, paths = trained
+    bags = method.endswith("cbow")
     index = {word: i for i, word in enumerate(words)}
     sentences = [np.array([index[w] for w in line.split() if w in index], int) for line in lines]
     sentences = [sentence for sentence in sentences if len(sentence) > 1]
@@ -103,9 +90,11 @@ def held_out_loss(trained: rivals.Trained, lines: list[str], method: str, window
     held_out = reference.windows(sentences, counts, sampling, 0)
     for _, inputs, targets in islice(held_out, HELD_OUT_WINDOWS):
         labels = (np.arange(len(targets)) == 0).astype(float)
+        pairs += (1 if bags else len(inputs)) * (1 if paths else len(targets))
+        if paths:
+            targets, labels = paths[targets[0]]
         rows = x[inputs].astype(np.float64), y[targets].astype(np.float64), labels
-        loss += (reference.bag_loss if method == "cbow" else reference.pair_loss)(*rows)
-        pairs += len(targets) * (1 if method == "cbow" else len(inputs))
+        loss += reference.bag_loss(*rows, not paths) if bags else reference.pair_loss(*rows)
     return loss / pairs
 
 
@@ -119,8 +108,8 @@ def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Na
         "sample": 1e-3,
         "epochs": options.epochs,
         "lr": 0.025,
-        "mean_gradient": False,  # as gensim
         "buckets": 2_000_000,
+        "loss": options.loss,
     }
     subjects = {
         "lowbit": lowbit_training(corpus, method, settings, 0, False),
@@ -152,7 +141,7 @@ def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Na
         ]
         for name, rate in rates.items()
     ]
-    print(f"\n{method}, {count:,} words, {settings['epochs']} epochs\n")
+    print(f"\n{method}, {options.loss}, {count:,} words, {settings['epochs']} epochs\n")
     head = ["", "words/s (range)", "best times gensim's best", "loss of held-out windows"]
     process.print_table(head, rows)
 
@@ -191,7 +180,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--megabytes", type=float, default=8, help="of Python's library")
-    parser.add_argument("--methods", nargs="+", default=["skipgram", "cbow", "fasttext"])
+    parser.add_argument("--methods", nargs="+", choices=training.METHODS, default=training.METHODS)
+    parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0])
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--window", type=int, default=5)
     parser.add_argument("--negative", type=int, default=5)

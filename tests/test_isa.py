@@ -234,20 +234,24 @@ def trained_vectors(rng: np.random.Generator) -> Iterator[Arrays]:
     builder = _core.WordCorpusBuilder()
     builder.add_lines(" ".join(f"w{i}" for i in rng.zipf(1.4, 3000) % 300).encode())
     corpus = builder.build(1, 0)
-    for method, dim, negative, mean in [
-        ("skipgram", 1, 1, False),
-        ("skipgram", 100, 5, False),
-        ("skipgram", 33, 13, False),
-        ("cbow", 100, 5, True),
-        ("cbow", 20, 9, False),
+    tree = _core.WordTree(corpus.counts)
+    for method, dim, negative, mean, paths in [
+        ("skipgram", 1, 1, False, None),
+        ("skipgram", 100, 5, False, None),
+        ("skipgram", 33, 13, False, None),
+        ("skipgram", 50, 0, False, tree),
+        ("cbow", 100, 5, True, None),
+        ("cbow", 20, 9, False, None),
+        ("cbow", 20, 0, False, tree),
     ]:
         for deterministic in (True, False):
-            tables = [new_table(len(corpus.counts), dim) for _ in range(2)]
+            rows = len(corpus.counts)
+            tables = [new_table(rows, dim), new_table(rows - (paths is not None), dim)]
             _core.start_vectors(tables[0], dim, 5)
             options = (method, 4, negative, 1e-2, 0.75, 5, mean, deterministic, 1, 0.2, 0.01)
             before = _core.get_num_threads()
             _core.set_num_threads(2 if deterministic else 1)
-            passed = _core.WordTrainer(corpus, None, *tables, *options)
+            passed = _core.WordTrainer(corpus, None, *tables, *options, paths)
             _, loss, pairs = passed.run(0, 0, passed.chunks)
             _core.set_num_threads(before)
             yield [*tables, np.array([loss, pairs])]

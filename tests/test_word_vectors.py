@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +14,12 @@ import pytest
 import lowbit as lb
 from lowbit import _core
 from lowbit.embeddings import word_training as training
+from lowbit.embeddings.word_runs import WordRun
+from lowbit.embeddings.word_settings import TrainingSettings
 from lowbit.reference import word_vectors as reference
+from lowbit.reference.word_trees import huffman_paths
 
-OPTIONS = {
-    "window": 3,
-    "negative": 5,
-    "sample": 1e-2,
-    "exponent": 0.75,
-    "mean_gradient": True,
-    "lr": 0.05,
-    "min_lr": 0.001,
-}
+OPTIONS = {"window": 3, "sample": 1e-2, "cbow_gradient": "mean", "lr": 0.05, "min_lr": 0.001}
 
 
 def random_lines(words: int, lines: int, seed: int = 0) -> list[str]:
@@ -63,6 +59,10 @@ def numeric_gradient(loss: Callable[[], float], x: np.ndarray) -> np.ndarray:
     [
         (reference.pair_loss, reference.pair_gradients),
         (reference.bag_loss, reference.bag_gradients),
+        (
+            partial(reference.bag_loss, shared=False),
+            partial(reference.bag_gradients, shared=False),
+        ),
     ],
 )
 def test_reference_gradients_are_derivatives(loss, gradients) -> None:
@@ -76,70 +76,89 @@ def test_reference_gradients_are_derivatives(loss, gradients) -> None:
         np.testing.assert_allclose(dy, numeric_gradient(now, y), atol=1e-8)
 
 
+def settings_of(**changed: object) -> TrainingSettings:
+    return TrainingSettings(**(OPTIONS | changed))
+
+
 def reference_run(
-    corpus: _core.WordCorpus, method: str, dim: int, epochs: int, seed: int, **changed: object
+    corpus: _core.WordCorpus, dim: int, settings: TrainingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """All steps one after the other, in double precision."""
-    o = OPTIONS | changed
-    x = reference.start_vectors(len(corpus.counts), dim, seed).astype(np.float64)
-    y = np.zeros_like(x)
-    sampling = reference.Sampling(o["window"], o["negative"], o["sample"], o["exponent"], seed)
+    o = settings
+    x = reference.start_vectors(len(corpus.counts), dim, o.seed).astype(np.float64)
+    y = np.zeros((len(x) - o.has_tree, dim))
+    paths = huffman_paths(corpus.counts) if o.has_tree else None
+    drawn = 0 if o.has_tree else o.negative
+    sampling = reference.Sampling(o.window, drawn, o.sample, o.ns_exponent, o.seed)
     sentences = sentences_of(corpus)
     # The learning rate changes with every chunk of whole sentences, 1,000 words or more.
     begins = [0]
     for end in corpus.sentence_begin[1:].tolist():
         if end - begins[-1] >= 1000:
             begins.append(end)
-    for epoch in range(epochs):
+    for epoch in range(o.epochs):
         for place, inputs, targets in reference.windows(sentences, corpus.counts, sampling, epoch):
             chunk = max(begin for begin in begins if begin <= place) / len(corpus.tokens)
-            lr = o["lr"] + (o["min_lr"] - o["lr"]) * (epoch + chunk) / epochs
-            reference.step(x, y, inputs, targets, lr, method, o["mean_gradient"])
+            lr = o.lr + (o.min_lr - o.lr) * (epoch + chunk) / o.epochs
+            positives = 1
+            if paths:
+                targets, labels = paths[targets[0]]
+                positives = int(labels.sum())
+            mean = o.cbow_gradient == "mean"
+            reference.step(x, y, inputs, targets, lr, o.method, mean, positives, not paths)
     return x, y
 
 
 def kernel_run(
-    corpus: _core.WordCorpus,
-    method: str,
-    dim: int,
-    epochs: int,
-    seed: int,
-    deterministic: bool = False,
-    **changed: object,
-) -> list[np.ndarray]:
-    tables = training.train_tables(
-        corpus, method, dim, epochs, seed, deterministic, False, OPTIONS | changed
-    )
-    for table in tables:
+    corpus: _core.WordCorpus, dim: int, settings: TrainingSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    run = WordRun(corpus, training.decode_words(corpus.words), settings, dim)
+    run.run()
+    for table in (run.inputs, run.targets):
         assert (table[:, dim:] == 0).all()
-    return [table[:, :dim].copy() for table in tables]
+    return run.inputs[:, :dim].copy(), run.targets[:, :dim].copy()
 
 
-@pytest.mark.parametrize("mean_gradient", [True, False])
-@pytest.mark.parametrize("method", ["skipgram", "cbow"])
+LOSSES = ["negative_sampling", "hierarchical_softmax"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("method", "gradient"), [("skipgram", "word2vec"), ("cbow", "word2vec"), ("cbow", "mean")]
+)
 def test_training_follows_the_reference(
-    method: str, mean_gradient: bool, restore_threads: None
+    method: str, gradient: str, loss: str, restore_threads: None
 ) -> None:
     """On one thread; tests/test_isa.py compares the instruction sets."""
     _core.set_num_threads(1)
     corpus = read(random_lines(60, 150))
     assert len(corpus.tokens) > 1500  # several chunks
     for dim, changed in [(5, {}), (32, {"negative": 9, "window": 8}), (17, {"negative": 1})]:
-        changed |= {"mean_gradient": mean_gradient, "lr": 0.05 if method == "skipgram" else 0.3}
-        expected = reference_run(corpus, method, dim, 2, 7, **changed)
+        settings = settings_of(
+            method=method,
+            loss=loss,
+            cbow_gradient=gradient,
+            lr=0.05 if method == "skipgram" else 0.3,
+            epochs=2,
+            seed=7,
+            **changed,
+        )
+        expected = reference_run(corpus, dim, settings)
         assert np.abs(expected[1]).max() > 0.02  # which began as zeros
-        got = kernel_run(corpus, method, dim, 2, 7, **changed)
+        got = kernel_run(corpus, dim, settings)
         for one, other in zip(got, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=2e-4 * np.abs(other).max())
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["skipgram", "cbow"])
 def test_deterministic_training_has_the_same_bits_on_any_number_of_threads(
-    method: str, same_bits: Callable
+    method: str, loss: str, same_bits: Callable
 ) -> None:
     corpus = read(random_lines(300, 1200))
     assert len(corpus.tokens) > 9000  # shards with and without a chunk
-    same_bits(lambda: kernel_run(corpus, method, 20, 2, 3, deterministic=True))
+    settings = settings_of(method=method, loss=loss, epochs=2, seed=3, deterministic=True)
+    same_bits(lambda: kernel_run(corpus, 20, settings))
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
@@ -149,16 +168,19 @@ def test_one_thread_repeats_itself_and_another_seed_does_not(
 ) -> None:
     _core.set_num_threads(1)
     corpus = read(random_lines(100, 200))
-    runs = [kernel_run(corpus, method, 20, 1, seed, deterministic)[0] for seed in (1, 1, 2)]
+    settings = settings_of(method=method, epochs=1, deterministic=deterministic)
+    runs = [kernel_run(corpus, 20, replace(settings, seed=seed))[0] for seed in (1, 1, 2)]
     assert runs[0].tobytes() == runs[1].tobytes()
     assert not np.allclose(runs[0], runs[2])
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("words", [2, 6])
-def test_deterministic_training_of_few_frequent_words_stays_finite(words: int) -> None:
+def test_deterministic_training_of_few_frequent_words_stays_finite(words: int, loss: str) -> None:
     """Every shard changes every row; their sum would diverge."""
     corpus = read(random_lines(words, 2000))
-    x, y = kernel_run(corpus, "skipgram", 16, 5, 0, deterministic=True, sample=0.0, lr=0.1)
+    settings = settings_of(loss=loss, deterministic=True, sample=0.0, lr=0.1)
+    x, y = kernel_run(corpus, 16, settings)
     assert np.isfinite(x).all() and np.abs(x).max() < 10 and np.abs(y).max() < 10
 
 
@@ -176,7 +198,13 @@ def topics(seed: int = 0) -> list[str]:
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize(
     ("method", "more"),
-    [("skipgram", {}), ("cbow", {}), ("cbow", {"cbow_gradient": "mean"})],
+    [
+        ("skipgram", {}),
+        ("skipgram", {"loss": "hierarchical_softmax"}),
+        ("cbow", {}),
+        ("cbow", {"cbow_gradient": "mean"}),
+        ("cbow", {"loss": "hierarchical_softmax"}),
+    ],
 )
 def test_words_of_a_topic_come_together(method: str, more: dict, deterministic: bool) -> None:
     wv = lb.WordVectors.train(
@@ -264,6 +292,8 @@ def test_negatives_follow_the_counts() -> None:
     ("changed", "message"),
     [
         ({"method": "lsa"}, 'method="lsa" is not known; use "skipgram", "cbow", "fasttext"'),
+        ({"loss": "hs"}, 'loss="hs" is not known; use "negative_sampling", "hierarchical_softmax"'),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds=-1 must not be negative"),
         ({"dim": 0}, "dim=0 must be between 1 and 65536"),
         ({"window": 0}, "window=0 must be between 1 and 1000"),
         ({"negative": 0}, "negative=0 must be between 1 and 1000"),
@@ -275,7 +305,7 @@ def test_negatives_follow_the_counts() -> None:
         ({"lr": 0.01, "min_lr": 0.02}, "min_lr=0.02 must be between 0 and 0.01"),
         ({"lr": float("nan")}, "lr=nan must be between 0 and 10"),
         ({"seed": -1}, "seed=-1 must be between 0 and 2"),
-        ({"cbow_gradient": "sum"}, 'cbow_gradient="sum" is not known; use "mean" or "word2vec"'),
+        ({"cbow_gradient": "sum"}, 'cbow_gradient="sum" is not known; use "mean", "word2vec"'),
     ],
 )
 def test_wrong_options_are_refused(changed: dict, message: str) -> None:
@@ -308,36 +338,63 @@ def test_ngrams_are_those_of_the_reference() -> None:
             assert got.tolist() == expected
 
 
-def test_fasttext_follows_the_reference(restore_threads: None) -> None:
+def fasttext_examples(corpus: _core.WordCorpus, rows: list[np.ndarray], o: TrainingSettings):
+    """Epoch, inputs, targets and number of right ones of every example, in one chunk."""
+    sentences = sentences_of(corpus)
+    paths = huffman_paths(corpus.counts)
+    drawn = 0 if o.has_tree else o.negative
+    sampling = reference.Sampling(o.window, drawn, o.sample, o.ns_exponent, o.seed)
+    for epoch in range(o.epochs):
+        if o.method == "fasttext":
+            examples = reference.subword_windows(sentences, corpus.counts, rows, sampling, epoch)
+        else:
+            windows = reference.windows(sentences, corpus.counts, sampling, epoch)
+            examples = (
+                (place, np.concatenate([rows[word] for word in around]), targets, 1)
+                for place, around, targets in windows
+            )
+        for _, inputs, targets, positives in examples:
+            if o.has_tree:  # the paths of all right words
+                some = [paths[word] for word in targets]
+                targets = np.concatenate([nodes for nodes, _ in some])
+                labels = np.concatenate([labels for _, labels in some])
+                targets = targets[np.argsort(-labels, kind="stable")]
+                positives = int(labels.sum())
+            yield epoch, inputs, targets, positives
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("method", ["fasttext", "fasttext_cbow"])
+def test_fasttext_follows_the_reference(method: str, loss: str, restore_threads: None) -> None:
     _core.set_num_threads(1)
     corpus = read(random_lines(40, 60))
     words = training.decode_words(corpus.words)
     assert len(corpus.tokens) < 1000  # one chunk, one learning rate an epoch
     for shortest, longest, count in [(2, 3, 1000), (1, 2, 5)]:
-        subwords = _core.WordSubwords(words, shortest, longest, count)
-        rows = np.split(subwords.rows, subwords.begin[1:-1])
+        settings = settings_of(
+            method=method, loss=loss, epochs=2, seed=3, ngrams=(shortest, longest), buckets=count
+        )
+        run = WordRun(corpus, words, settings, 9)
+        rows = np.split(run.subwords.rows, run.subwords.begin[1:-1])
         for word, some in zip(words, rows, strict=True):
             buckets = reference.ngram_buckets(word, shortest, longest, count)
-            assert subwords.buckets[some[1:] - len(words)].tolist() == buckets
-        options = OPTIONS | {"mean_gradient": False}
-        got = training.train_tables(corpus, "fasttext", 9, 2, 3, False, False, options, subwords)
-        x = reference.start_vectors(len(got[0]), 9, 3).astype(np.float64)
-        y = np.zeros((len(words), 9))
-        sampling = reference.Sampling(3, 5, 1e-2, 0.75, 3)
-        for epoch in range(2):
+            assert run.subwords.buckets[some[1:] - len(words)].tolist() == buckets
+        x = reference.start_vectors(len(run.inputs), 9, 3).astype(np.float64)
+        y = np.zeros((len(run.targets), 9))
+        run.run()
+        for epoch, inputs, targets, positives in fasttext_examples(corpus, rows, settings):
             lr = 0.05 + (0.001 - 0.05) * epoch / 2
-            for _, inputs, targets, positives in reference.subword_windows(
-                sentences_of(corpus), corpus.counts, rows, sampling, epoch
-            ):
-                reference.step(x, y, inputs, targets, lr, "fasttext", False, positives)
-        for one, other in zip(got, (x, y), strict=True):
+            shared = not settings.has_tree
+            reference.step(x, y, inputs, targets, lr, method, False, positives, shared)
+        for one, other in zip((run.inputs, run.targets), (x, y), strict=True):
             assert np.abs(other).max() > 0.05
             np.testing.assert_allclose(one[:, :9], other, atol=2e-4 * np.abs(other).max())
 
 
-def test_fasttext_gives_unknown_words_vectors(same_bits: Callable) -> None:
+@pytest.mark.parametrize("method", ["fasttext", "fasttext_cbow"])
+def test_fasttext_gives_unknown_words_vectors(method: str, same_bits: Callable) -> None:
     lines = [line.replace("t", "topic") for line in topics()]
-    wv = lb.WordVectors.train(lines, "fasttext", 24, epochs=5, lr=0.1, ngrams=(3, 8))
+    wv = lb.WordVectors.train(lines, method, 24, epochs=5, lr=0.1, ngrams=(3, 8))
     own = [word for word in wv if word.startswith("topic")]
     near = [wv.most_similar(word, top=1, among=own)[0][0] for word in own]
     assert sum(a[:6] == b[:6] for a, b in zip(own, near, strict=True)) >= 80
@@ -353,9 +410,7 @@ def test_fasttext_gives_unknown_words_vectors(same_bits: Callable) -> None:
     with pytest.raises(KeyError, match="and so are its n-grams"):
         wv["\u4f60\u597d"]
     assert wv.get("\u4f60\u597d") is None
-    same_bits(
-        lambda: [lb.WordVectors.train(lines[:300], "fasttext", 8, deterministic=True).vectors]
-    )
+    same_bits(lambda: [lb.WordVectors.train(lines[:300], method, 8, deterministic=True).vectors])
 
 
 @pytest.mark.parametrize("ngrams", [(0, 3), (4, 3), (3, 101)])

@@ -1,7 +1,8 @@
 """gensim's word vectors, with the settings of lowbit's.
 
 Each function returns what trains, once a vocabulary is there; words of it, vectors and targets come
-out. gensim trains from a file, its fastest way ("corpus_file").
+out, and paths of words through a tree, as `lowbit.reference.word_trees` has them, or None. gensim
+trains from a file, its fastest way ("corpus_file").
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-Trained = tuple[list[str], np.ndarray, np.ndarray]
+Paths = list[tuple[np.ndarray, np.ndarray]]
+Trained = tuple[list[str], np.ndarray, np.ndarray, Paths | None]
 
 
 def gensim_analogies(
@@ -39,17 +41,19 @@ def gensim(
     from gensim.models import FastText, Word2Vec
 
     more = {}
-    if method == "fasttext":
+    if method.startswith("fasttext"):
         more = {"min_n": 3, "max_n": 6, "bucket": settings["buckets"]}
+    tree = settings["loss"] == "hierarchical_softmax"
     model = (FastText if more else Word2Vec)(
         vector_size=settings["dim"],
         window=settings["window"],
-        negative=settings["negative"],
+        negative=0 if tree else settings["negative"],
+        hs=int(tree),
         min_count=settings["min_count"],
         sample=settings["sample"],
         alpha=settings["lr"],
         min_alpha=1e-4,
-        sg=int(method != "cbow"),
+        sg=int(method in ("skipgram", "fasttext")),
         seed=seed + 1,
         workers=threads,
         **more,
@@ -64,6 +68,10 @@ def gensim(
             total_examples=model.corpus_count,
             epochs=settings["epochs"],
         )
-        return model.wv.index_to_key, model.wv.vectors, model.syn1neg
+        words, vectors = model.wv.index_to_key, model.wv.vectors
+        if not tree:
+            return words, vectors, model.syn1neg, None
+        nodes, codes = (model.wv.expandos[name] for name in ("point", "code"))
+        return words, vectors, model.syn1, [(n, 1 - c) for n, c in zip(nodes, codes, strict=True)]
 
     return model.corpus_total_words, train

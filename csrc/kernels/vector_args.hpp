@@ -21,8 +21,8 @@ struct WordExamples {
 
 // One step of gradient descent after the other over
 //   skipgram:   every input of an example with every target: sum of the losses of all pairs
-//   word_bags:  the mean of the inputs of an example with every target, where a target of label 0
-//               counts as often as there are targets of label 1, which share it
+//   word_bags:  the mean of the inputs of an example with every target; where targets of label 1
+//               share those of label 0, these count as often as there are of them
 // where the loss of scores s = x . y is softplus(-s) for the label 1 and softplus(s) for 0. An
 // example reads all of its rows before it changes any. Rows hold `stride` floats, a multiple of 16.
 struct WordPairsArgs {
@@ -32,6 +32,7 @@ struct WordPairsArgs {
   WordExamples examples;
   bool sliding;  // of the inputs of the next example only the last is new: others are in the cache
   float lr;
+  bool shared_negatives;  // word_bags
   // word_bags: whether an input takes 1 / inputs of the gradient, as the mean's derivative says, or
   // all of it, as word2vec and fastText do.
   bool mean_gradient;

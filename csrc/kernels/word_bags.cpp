@@ -24,9 +24,9 @@ void word_bags(const WordPairsArgs& a) noexcept {
     for (int64_t t = 0; t < targets; ++t)
       s.out[t] = a.output + e.targets[e.target_begin[i] + t] * a.stride;
     double* const loss = i % a.loss_every == 0 ? a.loss : nullptr;
-    const auto weight = static_cast<float>(e.positives[i]);
-    pair_gradients(s, 1, targets, a.stride, e.positives[i], a.lr, weight, loss);
-    if (loss) *a.loss_pairs += e.positives[i] * (1 + targets - e.positives[i]);
+    const int64_t positives = e.positives[i], times = a.shared_negatives ? positives : 1;
+    pair_gradients(s, 1, targets, a.stride, positives, a.lr, static_cast<float>(times), loss);
+    if (loss) *a.loss_pairs += positives + times * (targets - positives);
     const F32 part = a.mean_gradient ? share : set1(1.0f);
     update_pairs(s, 1, targets, a.stride,
                  [&](int64_t, int64_t c, F32 delta) { store(gradient + c, delta * part); });

@@ -54,25 +54,28 @@ void CorpusBuilder::end_sentence() {
   if (words() > sentence_begin_.back()) sentence_begin_.push_back(words());
 }
 
+size_t CorpusBuilder::slot_of(std::string_view word, uint64_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t at = hash & mask;
+  for (; slots_[at] >= 0; at = (at + 1) & mask) {
+    const Entry& entry = entries_[static_cast<size_t>(slots_[at])];
+    if (entry.hash == hash && text(entry) == word) break;
+  }
+  return at;
+}
+
 int32_t CorpusBuilder::number(std::string_view word) {
   const uint64_t hash = hash_of(word);
-  const size_t mask = slots_.size() - 1;
-  for (size_t at = hash & mask;; at = (at + 1) & mask) {
-    const int32_t found = slots_[at];
-    if (found < 0) {
-      const auto made = static_cast<int32_t>(entries_.size());
-      check(made < INT32_MAX / 2, "WordVectors.train: more than ", INT32_MAX / 2,
-            " distinct words");
-      slots_[at] = made;
-      entries_.push_back(
-          {hash, static_cast<int64_t>(bytes_.size()), 0, static_cast<int32_t>(word.size())});
-      bytes_ += word;
-      if (entries_.size() * 2 > slots_.size()) grow();
-      return made;
-    }
-    const Entry& entry = entries_[static_cast<size_t>(found)];
-    if (entry.hash == hash && text(entry) == word) return found;
-  }
+  int32_t& slot = slots_[slot_of(word, hash)];
+  if (slot >= 0) return slot;
+  const auto made = static_cast<int32_t>(entries_.size());
+  check(made < INT32_MAX / 2, "WordVectors.train: more than ", INT32_MAX / 2, " distinct words");
+  slot = made;
+  entries_.push_back(
+      {hash, static_cast<int64_t>(bytes_.size()), 0, static_cast<int32_t>(word.size())});
+  bytes_ += word;
+  if (entries_.size() * 2 > slots_.size()) grow();
+  return made;
 }
 
 void CorpusBuilder::grow() {
@@ -85,26 +88,39 @@ void CorpusBuilder::grow() {
   }
 }
 
-Corpus CorpusBuilder::build(int64_t min_count, int64_t max_words) {
-  end_sentence();
+std::vector<int32_t> CorpusBuilder::choose(int64_t min_count,
+                                           const std::vector<int32_t>& renamed) const {
   std::vector<int32_t> order(entries_.size());
   std::iota(order.begin(), order.end(), 0);
   const auto entry = [&](int32_t i) -> const Entry& { return entries_[static_cast<size_t>(i)]; };
-  std::erase_if(order, [&](int32_t i) { return entry(i).count < min_count; });
+  std::erase_if(order, [&](int32_t i) {
+    return entry(i).count < min_count || renamed[static_cast<size_t>(i)] >= 0;
+  });
   std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
     if (entry(a).count != entry(b).count) return entry(a).count > entry(b).count;
     return text(entry(a)) < text(entry(b));
   });
-  if (max_words > 0 && static_cast<int64_t>(order.size()) > max_words)
-    order.resize(static_cast<size_t>(max_words));
+  return order;
+}
 
+Corpus CorpusBuilder::build(int64_t min_count, int64_t max_words,
+                            const std::vector<std::string>& first) {
+  end_sentence();
   Corpus corpus;
   corpus.raw_words = words();
+  corpus.words = first;
   std::vector<int32_t> renamed(entries_.size(), -1);
-  for (const int32_t i : order) {
+  for (size_t w = 0; w < first.size(); ++w) {
+    const int32_t found = slots_[slot_of(first[w], hash_of(first[w]))];
+    corpus.counts.push_back(found < 0 ? 0 : entries_[static_cast<size_t>(found)].count);
+    if (found >= 0) renamed[static_cast<size_t>(found)] = static_cast<int32_t>(w);
+  }
+  for (const int32_t i : choose(min_count, renamed)) {
+    if (max_words > 0 && std::ssize(corpus.words) >= max_words) break;
+    const Entry& entry = entries_[static_cast<size_t>(i)];
     renamed[static_cast<size_t>(i)] = static_cast<int32_t>(corpus.words.size());
-    corpus.words.emplace_back(text(entry(i)));
-    corpus.counts.push_back(entry(i).count);
+    corpus.words.emplace_back(text(entry));
+    corpus.counts.push_back(entry.count);
   }
   // Numbers are replaced where they lie: what is kept never overtakes what is read.
   corpus.sentence_begin.push_back(0);

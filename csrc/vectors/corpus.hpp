@@ -30,9 +30,9 @@ class CorpusBuilder {
   void add_word(std::string_view word);
   void end_sentence();
 
-  // Words that occur min_count times or more, max_words of them at most (0: all). What was added is
-  // given up.
-  Corpus build(int64_t min_count, int64_t max_words);
+  // The words of `first`, as they stand there and however often they occur; then words that occur
+  // min_count times or more. max_words of both at most (0: all). What was added is given up.
+  Corpus build(int64_t min_count, int64_t max_words, const std::vector<std::string>& first = {});
 
   int64_t words() const { return static_cast<int64_t>(tokens_.size()); }
 
@@ -46,8 +46,12 @@ class CorpusBuilder {
   std::string_view text(const Entry& entry) const {
     return {bytes_.data() + entry.begin, static_cast<size_t>(entry.length)};
   }
+  // The slot that has a word, or that it would take.
+  size_t slot_of(std::string_view word, uint64_t hash) const;
   int32_t number(std::string_view word);
   void grow();
+  // The entries of the vocabulary behind the words of `first`, which have numbers in `renamed`.
+  std::vector<int32_t> choose(int64_t min_count, const std::vector<int32_t>& renamed) const;
 
   std::vector<int32_t> slots_;  // open addressing, at most half full; -1 is free
   std::vector<Entry> entries_;  // in the order of their first appearance

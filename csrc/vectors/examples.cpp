@@ -8,8 +8,8 @@ namespace {
 
 std::vector<double> powers(const std::vector<int64_t>& counts, double exponent) {
   std::vector<double> weights;
-  for (const int64_t count : counts)
-    weights.push_back(std::pow(static_cast<double>(count), exponent));
+  for (const int64_t count : counts)  // what the corpus does not have is never drawn
+    weights.push_back(count > 0 ? std::pow(static_cast<double>(count), exponent) : 0.0);
   return weights;
 }
 
@@ -40,12 +40,13 @@ std::span<int32_t> ExampleBuffer::targets_of(const WordExamples& part) {
   return {targets.data() + part.target_begin[0], targets.data() + part.target_begin[part.count]};
 }
 
-WindowMaker::WindowMaker(const Corpus& corpus, const Subwords* subwords,
+WindowMaker::WindowMaker(const Corpus& corpus, const Subwords* subwords, const WordTree* tree,
                          const ExampleOptions& options)
     : options_(options),
       negatives_(powers(corpus.counts, options.exponent)),
       corpus_(corpus),
       subwords_(subwords),
+      tree_(tree),
       keep_(keep_thresholds(corpus.counts, options.sample)) {}
 
 void WindowMaker::make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
@@ -87,11 +88,12 @@ void WindowMaker::add_window(uint64_t key, const std::vector<Kept>& kept, size_t
     if (i != centre) buffer.around.push_back(kept[i].word);
   if (buffer.around.empty()) return;  // a word without a neighbour predicts nothing
   const std::span<const int32_t> around(buffer.around), one(&word, 1);
-  const auto inputs = subwords_ ? subwords_->rows(word) : around;
-  buffer.inputs.insert(buffer.inputs.end(), inputs.begin(), inputs.end());
-  const auto right = subwords_ ? around : one;
-  add_negatives(key, first, block, right, buffer);
-  buffer.end_example(static_cast<int32_t>(right.size()));
+  for (const int32_t input : options_.from_centre ? one : around) {
+    const auto rows = subwords_ ? subwords_->rows(input) : std::span(&input, 1);
+    buffer.inputs.insert(buffer.inputs.end(), rows.begin(), rows.end());
+  }
+  const auto right = options_.from_centre ? around : one;
+  tree_ ? add_paths(right, buffer) : add_negatives(key, first, block, right, buffer);
 }
 
 void WindowMaker::add_negatives(uint64_t key, uint64_t first, Philox block,
@@ -104,6 +106,18 @@ void WindowMaker::add_negatives(uint64_t key, uint64_t first, Philox block,
     if (std::find(right.begin(), right.end(), drawn) == right.end())
       buffer.targets.push_back(drawn);
   }
+  buffer.end_example(static_cast<int32_t>(right.size()));
+}
+
+void WindowMaker::add_paths(std::span<const int32_t> right, ExampleBuffer& buffer) const {
+  const auto add = [&](std::span<const int32_t> nodes) {
+    buffer.targets.insert(buffer.targets.end(), nodes.begin(), nodes.end());
+  };
+  const size_t begin = buffer.targets.size();
+  for (const int32_t word : right) add(tree_->ones(word));
+  const size_t ones = buffer.targets.size() - begin;
+  for (const int32_t word : right) add(tree_->zeros(word));
+  buffer.end_example(static_cast<int32_t>(ones));
 }
 
 }  // namespace lowbit::vectors

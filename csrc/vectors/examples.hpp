@@ -9,6 +9,7 @@
 #include "vectors/corpus.hpp"
 #include "vectors/sampling.hpp"
 #include "vectors/subwords.hpp"
+#include "vectors/word_tree.hpp"
 
 namespace lowbit::vectors {
 
@@ -18,6 +19,7 @@ struct ExampleOptions {
   double sample = 1e-3;
   double exponent = 0.75;  // negatives ~ count^exponent
   uint64_t seed = 0;
+  bool from_centre = false;  // fastText's skip-gram
 };
 
 // The memory of WordExamples.
@@ -36,20 +38,23 @@ struct ExampleBuffer {
   std::span<int32_t> targets_of(const WordExamples& part);
 };
 
-// Windows of a corpus: the words around a centre are inputs, the centre and its negatives targets.
-// With subwords (fastText) it is the other way round: the rows of the centre and of its n-grams are
-// inputs, the words around it, which share their negatives, targets.
+// Windows of a corpus. The words around a centre are inputs and the centre is right (skip-gram and
+// CBOW), or, in fastText's skip-gram, the other way round. With subwords an input word is its rows.
+// Targets are the right words and negatives, which they share, or, with a tree, the nodes above
+// them.
 class WindowMaker {
  public:
-  // Without subwords they are null.
-  WindowMaker(const Corpus& corpus, const Subwords* subwords, const ExampleOptions& options);
+  // Subwords and tree may be null. They and the corpus must outlive the maker.
+  WindowMaker(const Corpus& corpus, const Subwords* subwords, const WordTree* tree,
+              const ExampleOptions& options);
 
   // Of the sentences [begin, end); `buffer` is cleared first.
   void make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
             ExampleBuffer& buffer) const;
-  int64_t most_inputs() const { return 2 * options_.window; }
+  int64_t most_inputs() const { return 2 * options_.window; }  // without subwords
   int64_t most_targets() const {
-    return (subwords_ ? 2 * options_.window : 1) + options_.negative;
+    const int64_t right = options_.from_centre ? 2 * options_.window : 1;
+    return tree_ ? right * tree_->longest() : right + options_.negative;
   }
 
  private:
@@ -60,14 +65,17 @@ class WindowMaker {
   void keep(uint64_t key, int64_t begin, int64_t end, std::vector<Kept>& kept) const;
   void add_window(uint64_t key, const std::vector<Kept>& kept, size_t centre,
                   ExampleBuffer& buffer) const;
-  // The random words of a centre are those from block `first`, of which the window took one.
+  // Both end the example. The random words of a centre are those from block `first`, of which the
+  // window took one.
   void add_negatives(uint64_t key, uint64_t first, Philox block, std::span<const int32_t> right,
                      ExampleBuffer& buffer) const;
+  void add_paths(std::span<const int32_t> right, ExampleBuffer& buffer) const;
 
   const ExampleOptions options_;
   const AliasTable negatives_;
   const Corpus& corpus_;
   const Subwords* const subwords_;
+  const WordTree* const tree_;
   const std::vector<uint64_t> keep_;
 };
 

@@ -20,7 +20,7 @@ constexpr int64_t kChunkWords = 1000;
 constexpr int64_t kLossEvery = 16;  // examples
 constexpr int64_t kMergeParts = 64;
 
-void check_options(const Corpus& corpus, const TrainerOptions& o) {
+void check_options(const Corpus& corpus, const TrainerOptions& o, bool draws) {
   const ExampleOptions& e = o.examples;
   const auto in_range = [](const char* name, double value, double low, double high) {
     check(value >= low && value <= high, "WordVectors.train: ", name, "=", value,
@@ -28,7 +28,7 @@ void check_options(const Corpus& corpus, const TrainerOptions& o) {
   };
   check(!corpus.words.empty(), "WordVectors.train: the corpus has no frequent word");
   in_range("window", static_cast<double>(e.window), 1, 1000);
-  in_range("negative", static_cast<double>(e.negative), 1, 1000);
+  in_range("negative", static_cast<double>(e.negative), draws ? 1 : 0, 1000);
   in_range("sample", e.sample, 0, 1);
   in_range("ns_exponent", e.exponent, -10, 10);
   in_range("epochs", static_cast<double>(o.epochs), 1, 1e6);
@@ -50,11 +50,13 @@ struct Trainer::Shard {
   Shard() : input(kShards), output(kShards) {}
 };
 
-Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOptions& options,
-                 MatrixView<float> input, MatrixView<float> output)
+Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const WordTree* tree,
+                 const TrainerOptions& options, MatrixView<float> input, MatrixView<float> output)
     : corpus_(corpus),
-      options_((check_options(corpus, options), options)),
-      windows_(corpus, subwords, options.examples),
+      options_((check_options(corpus, options, !tree), options)),
+      shared_negatives_(!tree),
+      sliding_(!subwords),
+      windows_(corpus, subwords, tree, options.examples),
       input_(input),
       output_(output),
       works_([] { return std::make_unique<Work>(); }),
@@ -62,12 +64,13 @@ Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOp
         return std::make_unique<std::vector<int32_t>>(static_cast<size_t>(words), -1);
       }) {
   const auto words = static_cast<int64_t>(corpus.words.size());
-  check(subwords || options.method != Method::fasttext, "WordTrainer: fasttext needs subwords");
+  check(!tree || tree->words() == words, "WordTrainer: the tree has not the words of the corpus");
   const auto rows = words + (subwords ? static_cast<int64_t>(subwords->buckets().size()) : 0);
-  check(input.rows == rows && output.rows == words && input.stride == output.stride &&
+  const int64_t targets = tree ? tree->inner_nodes() : words;
+  check(input.rows == rows && output.rows == targets && input.stride == output.stride &&
             input.stride % 16 == 0 && input.stride > 0,
         "WordTrainer: the tables have ", input.rows, " and ", output.rows, " rows of ",
-        input.stride, " and ", output.stride, " values, expected ", rows, " and ", words,
+        input.stride, " and ", output.stride, " values, expected ", rows, " and ", targets,
         " rows of a multiple of 16");
   chunk_begin_.push_back(0);
   int64_t begin = 0;
@@ -93,7 +96,18 @@ Passed Trainer::run(int64_t epoch, int64_t begin, int64_t end) {
   check(!options_.deterministic || begin % kShards == 0, "Trainer.run: begin=", begin,
         " is no multiple of ", kShards);
   const ops::Trace trace("train_vectors", input_.rows, input_.cols);
-  return options_.deterministic ? run_sharded(epoch, begin, end) : run_shared(epoch, begin, end);
+  place_.reset();
+  const Passed passed =
+      options_.deterministic ? run_sharded(epoch, begin, end) : run_shared(epoch, begin, end);
+  place_ = end == chunks() ? Place{epoch + 1, 0} : Place{epoch, end};
+  return passed;
+}
+
+void Trainer::go_to(Place place) {
+  check(place.epoch >= 0 && place.epoch <= options_.epochs && place.chunk >= 0 &&
+            place.chunk < chunks(),
+        "WordVectors.resume: the corpus has no place ", place.chunk, " of epoch ", place.epoch);
+  place_ = place;
 }
 
 Passed Trainer::run_shared(int64_t epoch, int64_t begin, int64_t end) {
@@ -191,7 +205,8 @@ void Trainer::train(const WordExamples& examples, double lr, Work& work, MatrixV
   args.input = input.data, args.output = output.data;
   args.stride = input_.stride;
   args.examples = examples;
-  args.sliding = options_.method != Method::fasttext;
+  args.sliding = sliding_;
+  args.shared_negatives = shared_negatives_;
   args.lr = static_cast<float>(lr);
   args.mean_gradient = options_.mean_gradient;
   args.loss_every = kLossEvery;
@@ -201,17 +216,20 @@ void Trainer::train(const WordExamples& examples, double lr, Work& work, MatrixV
   (options_.method == Method::skipgram ? kernels().skipgram : kernels().word_bags)(args);
 }
 
+int64_t Trainer::words_before(int64_t end) const {
+  check(end >= 0 && end <= chunks(), "WordTrainer.words_before: chunk ", end, " of ", chunks());
+  const int64_t sentence = chunk_begin_[static_cast<size_t>(end)];
+  return corpus_.sentence_begin[static_cast<size_t>(sentence)];
+}
+
 int64_t Trainer::words_of(int64_t chunk) const {
-  const auto at = static_cast<size_t>(chunk);
-  const auto place = [&](int64_t s) { return corpus_.sentence_begin[static_cast<size_t>(s)]; };
-  return place(chunk_begin_[at + 1]) - place(chunk_begin_[at]);
+  return words_before(chunk + 1) - words_before(chunk);
 }
 
 // By the place in the corpus, not by what threads have done.
 double Trainer::lr_at(int64_t epoch, int64_t chunk) const {
   const auto total = static_cast<double>(corpus_.tokens.size());
-  const int64_t sentence = chunk_begin_[static_cast<size_t>(chunk)];
-  const auto place = static_cast<double>(corpus_.sentence_begin[static_cast<size_t>(sentence)]);
+  const auto place = static_cast<double>(words_before(chunk));
   const double done = (static_cast<double>(epoch) + place / total) /
                       static_cast<double>(options_.epochs);
   return std::max(options_.min_lr, options_.lr + (options_.min_lr - options_.lr) * done);

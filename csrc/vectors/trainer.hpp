@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/memory.hpp"
@@ -12,7 +13,7 @@
 
 namespace lowbit::vectors {
 
-enum class Method { skipgram, cbow, fasttext };
+enum class Method { skipgram, bags };  // the kernel
 
 struct TrainerOptions {
   Method method = Method::skipgram;
@@ -40,9 +41,10 @@ class Trainer {
  public:
   // Tables [words, stride], the stride a multiple of 16, 64-byte aligned, zero beyond the vectors.
   // They and the corpus must outlive the trainer.
-  // Inputs have rows for subwords, too, where these are given, for fastText.
-  Trainer(const Corpus& corpus, const Subwords* subwords, const TrainerOptions& options,
-          MatrixView<float> input, MatrixView<float> output);
+  // Inputs have rows for subwords, too, where these are given; targets are words, or, where a tree
+  // is given, its inner nodes. Both may be null.
+  Trainer(const Corpus& corpus, const Subwords* subwords, const WordTree* tree,
+          const TrainerOptions& options, MatrixView<float> input, MatrixView<float> output);
   ~Trainer();
 
   // Chunks of whole sentences, about 1000 words each.
@@ -50,6 +52,16 @@ class Trainer {
   // Trains on the chunks [begin, end) of an epoch. For the same bits as in one call, `begin` of a
   // deterministic training is a multiple of kShards.
   Passed run(int64_t epoch, int64_t begin, int64_t end);
+
+  // What comes next: the chunk behind the last run, or the first of the next epoch. None if an
+  // error broke a run off, which leaves chunks half done.
+  struct Place {
+    int64_t epoch, chunk;
+  };
+  std::optional<Place> place() const { return place_; }
+  void go_to(Place place);
+  // Words of the chunks [0, end) of an epoch.
+  int64_t words_before(int64_t end) const;
 
   static constexpr int64_t kShards = 8, kPiece = 128;
 
@@ -82,6 +94,7 @@ class Trainer {
 
   const Corpus& corpus_;
   const TrainerOptions options_;
+  const bool shared_negatives_, sliding_;
   const WindowMaker windows_;
   MatrixView<float> input_, output_;
   std::vector<int64_t> chunk_begin_;  // sentences, [chunks + 1]
@@ -90,6 +103,7 @@ class Trainer {
   std::vector<std::unique_ptr<Shard>> shards_;
   Merged merged_input_, merged_output_;
   int32_t merges_ = 0;
+  std::optional<Place> place_ = Place{0, 0};
 };
 
 }  // namespace lowbit::vectors

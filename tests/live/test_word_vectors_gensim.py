@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lowbit as lb
+from lowbit.reference.word_trees import huffman_paths
 
 keyed = pytest.importorskip("gensim.models.keyedvectors", reason="needs gensim")
 # gensim leaves files open and calls functions of its own that it has deprecated.
@@ -125,6 +126,47 @@ def test_tests_of_quality_score_as_gensims(shared_data: Path) -> None:
     assert pairs_report.spearman == pytest.approx(spearman[0], abs=1e-6)
     total = pairs_report.pairs + pairs_report.unknown
     assert 100 * pairs_report.unknown / total == pytest.approx(unknown)
+
+
+def test_paths_of_words_cost_what_gensims_do() -> None:
+    """Ties may be broken otherwise, which leaves the sum of lengths times counts as it is."""
+    from gensim.models import Word2Vec
+
+    rng = np.random.default_rng(0)
+    lines = [[f"w{i}" for i in rng.zipf(1.3, 20) % 300] for _ in range(500)]
+    model = Word2Vec(lines, hs=1, negative=0, min_count=1, vector_size=2, epochs=1)
+    wv = lb.WordVectors.train(lines, loss="hierarchical_softmax", dim=2, min_count=1, epochs=1)
+    theirs = sum(
+        len(model.wv.get_vecattr(word, "code")) * model.wv.get_vecattr(word, "count")
+        for word in model.wv.index_to_key
+    )
+    lengths = [len(nodes) for nodes, _ in huffman_paths(wv.counts)]
+    assert (wv.counts * lengths).sum() == theirs
+
+
+@pytest.mark.parametrize("method", ["skipgram", "cbow"])
+def test_hierarchical_softmax_learns_what_gensims_does(method: str) -> None:
+    """Words of ten topics: the mean cosine within a topic, and between topics."""
+    from gensim.models import Word2Vec
+
+    rng = np.random.default_rng(0)
+    lines = [
+        [f"t{topic}_{i}" for i in rng.integers(0, 10, 8)] for topic in rng.integers(0, 10, 3000)
+    ]
+    settings = {"window": 5, "min_count": 1, "sample": 0, "epochs": 5}
+    model = Word2Vec(
+        lines, hs=1, negative=0, sg=int(method == "skipgram"), vector_size=24, **settings
+    )
+    wv = lb.WordVectors.train(lines, method, 24, loss="hierarchical_softmax", lr=0.025, **settings)
+    theirs = lb.WordVectors(model.wv.index_to_key, model.wv.vectors).restrict(wv.words)
+    found = []
+    for each in (wv, theirs):
+        cosines = each.unit_vectors() @ each.unit_vectors().T
+        topics = np.array([word[:2] for word in each.words])
+        same = topics[:, None] == topics
+        found.append((cosines[same].mean(), cosines[~same].mean()))
+    assert found[0][0] - found[0][1] > 0.5
+    np.testing.assert_allclose(found[0], found[1], atol=0.06)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
-"""Word vectors from a corpus: reading it, the tables, the loop over its epochs."""
+"""Word vectors from a corpus: reading it, the memory of the tables, the loop over its epochs."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,10 @@ READ_AT_ONCE = 1 << 22  # bytes of a file
 ITEMS_AT_ONCE = 1000
 SECONDS_OF_A_STEP = 0.2  # between two looks at Ctrl-C
 ALIGNMENT = 64  # bytes: a row begins with a line of the cache
-METHODS = ("skipgram", "cbow", "fasttext")
+METHODS = ("skipgram", "cbow", "fasttext", "fasttext_cbow")
 # As the programs of word2vec and fastText.
-LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05}
+LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "fasttext_cbow": 0.05}
+SHARDS = 8  # of a deterministic training, which begins and ends at a multiple of so many chunks
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TrainingProgress:
     words, total_words
         Words of the vocabulary that were passed, in all epochs, and of how many.
     words_per_second
-        Since the training began.
+        Since the training began, or went on.
     loss
         Mean loss of a pair of words in this epoch; one example in 16 is counted.
     """
@@ -51,8 +52,13 @@ class TrainingProgress:
 Progress = bool | Callable[[TrainingProgress], Any]
 
 
-def read_corpus(corpus: Any, min_count: int, max_vocab: int | None) -> _core.WordCorpus:
-    """The numbered words of a path, of texts, of paths, or of lists of words."""
+def read_corpus(
+    corpus: Any, min_count: int, max_vocab: int | None, first: Sequence[str] = ()
+) -> _core.WordCorpus:
+    """The numbered words of a path, of texts, of paths, or of lists of words.
+
+    The words of `first` have the first numbers, and may not occur.
+    """
     if min_count < 1:
         raise ValueError(f"WordVectors.train: min_count={min_count} must be at least 1")
     if max_vocab is not None and max_vocab < 1:
@@ -68,7 +74,9 @@ def read_corpus(corpus: Any, min_count: int, max_vocab: int | None) -> _core.Wor
     items = iter(corpus)
     while some := list(islice(items, ITEMS_AT_ONCE)):
         _add_items(builder, some)
-    built = builder.build(min_count, max_vocab or 0)
+    built = builder.build(min_count, max_vocab or 0, list(first))
+    if first and not built.counts.any():
+        raise ValueError("WordVectors: the corpus has no word of the vocabulary")
     if not len(built.counts):
         raise ValueError(
             f"WordVectors.train: no word of the corpus occurs {min_count} times; lower min_count"
@@ -126,46 +134,24 @@ def new_table(rows: int, dim: int) -> np.ndarray:
     return room[skipped : skipped + rows * stride].reshape(rows, stride)
 
 
-def train_tables(
-    corpus: _core.WordCorpus,
-    method: str,
-    dim: int,
+def run_epochs(
+    trainer: Any,
     epochs: int,
-    seed: int,
-    deterministic: bool,
+    words: int,
     progress: Progress,
-    options: dict[str, Any],
-    subwords: Any = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The tables of inputs and targets after training, rows padded to a multiple of 16.
+    begin: tuple[int, int] = (0, 0),
+    after_step: Callable[[], None] | None = None,
+) -> None:
+    """All epochs, in steps of a fifth of a second, between which Ctrl-C is heard.
 
-    With subwords (fastText) inputs have the rows of their buckets behind those of the words.
+    `words` are those of an epoch. It begins with an epoch and a chunk of it.
     """
-    words = len(corpus.counts)
-    buckets = 0 if subwords is None else len(subwords.buckets)
-    tables = new_table(words + buckets, dim), new_table(words, dim)
-    _core.start_vectors(tables[0], dim, seed)
-    trainer = _core.WordTrainer(
-        corpus,
-        subwords,
-        *tables,
-        method=method,
-        seed=seed,
-        deterministic=deterministic,
-        epochs=epochs,
-        **options,
-    )
-    run_epochs(trainer, epochs, len(corpus.tokens), progress)
-    return tables
-
-
-def run_epochs(trainer: Any, epochs: int, words: int, progress: Progress) -> None:
-    """All epochs, in steps of a fifth of a second, between which Ctrl-C is heard."""
     report = progress if callable(progress) else _print_progress if progress else None
-    begin, passed = time.perf_counter(), 0
-    step = 8 * max(1, _core.get_num_threads())  # a multiple of the shards
-    for epoch in range(epochs):
-        loss, pairs, first = 0.0, 0, 0
+    began, first = time.perf_counter(), begin[1]
+    before = passed = begin[0] * words + (trainer.words_before(first) if first else 0)
+    step = SHARDS * max(1, _core.get_num_threads())
+    for epoch in range(begin[0], epochs):
+        loss, pairs = 0.0, 0
         while first < trainer.chunks:
             started = time.perf_counter()
             some, more_loss, more_pairs = trainer.run(
@@ -175,11 +161,14 @@ def run_epochs(trainer: Any, epochs: int, words: int, progress: Progress) -> Non
             passed, loss, pairs = passed + some, loss + more_loss, pairs + more_pairs
             now = time.perf_counter()
             if report:
-                rate = passed / max(now - begin, 1e-9)
+                rate = (passed - before) / max(now - began, 1e-9)
                 mean = loss / pairs if pairs else float("nan")
                 report(TrainingProgress(epoch + 1, epochs, passed, epochs * words, rate, mean))
             if now - started < SECONDS_OF_A_STEP / 2:
                 step *= 2
+            if after_step:
+                after_step()
+        first = 0
 
 
 def _print_progress(at: TrainingProgress) -> None:

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from lowbit import _core
 from lowbit.arrays import as_float32
-from lowbit.embeddings import word_training as training
+from lowbit.embeddings.continued_training import ContinuedTraining
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_queries import WordQueries
-from lowbit.embeddings.word_training import Progress
-from lowbit.files.word_vector_files import read_word_vectors, write_word_vectors
+from lowbit.embeddings.word_runs import WordRun
+from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
+from lowbit.embeddings.word_training import Progress, decode_words, read_corpus
+from lowbit.files.word_vector_files import WordTable, read_word_vectors, write_word_vectors
 
 
-class WordVectors(WordQueries):
+class WordVectors(ContinuedTraining, WordQueries):
     """A table with a row for each word.
 
     Parameters
@@ -30,6 +31,8 @@ class WordVectors(WordQueries):
         How often each word occurs, if that is known.
     subwords
         Where vectors of unknown words come from, if there is anything.
+    training
+        What going on with their training needs, if that is there.
 
     Attributes
     ----------
@@ -37,6 +40,8 @@ class WordVectors(WordQueries):
     vectors : float32 [len(words), dim]
     counts : int64 [len(words)] or None
     subwords : SubwordTable or None
+    training : TrainingState or None
+        Holds the other table of the training, as large as the vectors; set it to None to free it.
 
     Raises
     ------
@@ -56,6 +61,7 @@ class WordVectors(WordQueries):
         vectors: Any,
         counts: Any = None,
         subwords: SubwordTable | None = None,
+        training: TrainingState | None = None,
     ) -> None:
         self.words = list(words)
         self.vectors = as_float32(vectors, "WordVectors", "vectors", ndim=2)
@@ -63,7 +69,7 @@ class WordVectors(WordQueries):
             raise ValueError(
                 f"WordVectors: {len(self.words)} words have {len(self.vectors)} vectors"
             )
-        self.subwords = subwords
+        self.subwords, self.training = subwords, training
         self._index = {word: i for i, word in enumerate(self.words)}
         if len(self._index) != len(self.words):
             twice = next(word for i, word in enumerate(self.words) if self._index[word] != i)
@@ -81,6 +87,7 @@ class WordVectors(WordQueries):
         method: str = "skipgram",
         dim: int = 100,
         *,
+        loss: str = "negative_sampling",
         window: int = 5,
         negative: int = 5,
         min_count: int = 5,
@@ -96,8 +103,10 @@ class WordVectors(WordQueries):
         seed: int = 0,
         deterministic: bool = False,
         progress: Progress = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 600.0,
     ) -> WordVectors:
-        """Learn vectors by negative sampling (word2vec, Mikolov et al., 2013; fastText).
+        """Learn vectors as word2vec (Mikolov et al., 2013) and fastText do.
 
         The corpus is read once and kept as 4 bytes a word. Windows do not reach over the end of a
         sentence; one of more than 1,000 words is cut.
@@ -113,12 +122,18 @@ class WordVectors(WordQueries):
             "skipgram": every word of a window predicts the word in its middle. "cbow": their mean
             does; faster, and worse for rare words. "fasttext": skip-gram with the mean of a word
             and its character n-grams (Bojanowski et al., 2017), which give unknown words vectors.
+            "fasttext_cbow": CBOW with the mean of all words of a window and their n-grams.
         dim
             Length of a vector.
+        loss
+            "negative_sampling": the right word against random ones. "hierarchical_softmax": against
+            all others, by the choices on its path in a Huffman tree of the vocabulary (Morin and
+            Bengio, 2005).
         window
             Words on either side at most; every centre draws a reach from 1 to `window`.
         negative
-            Random words for every centre. All words of a window share them.
+            Random words for every centre. All words of a window share them. Hierarchical softmax
+            has none.
         min_count, max_vocab
             Rarer words are left out before windows are made; and all but so many of the others.
         sample
@@ -136,7 +151,7 @@ class WordVectors(WordQueries):
             gensim. "mean": it gets its share of that, the derivative of the loss, and learns more
             slowly; a higher `lr` makes up for a part.
         ngrams, buckets
-            For "fasttext": shortest and longest n-gram, in characters; n-grams are hashed to so
+            For fastText: shortest and longest n-gram, in characters; n-grams are hashed to so
             many buckets, of which those that a word of the corpus has get a row.
         seed
             Of every random choice.
@@ -146,6 +161,9 @@ class WordVectors(WordQueries):
         progress
             Print how far it is to standard error; or a function that gets a `TrainingProgress`
             about five times a second. What it raises ends the training.
+        checkpoint, checkpoint_seconds
+            A .safetensors file that is written about every so many seconds, when something ends the
+            training, as Ctrl-C does, and at the end. `WordVectors.resume` goes on with it.
 
         Raises
         ------
@@ -159,42 +177,27 @@ class WordVectors(WordQueries):
         >>> wv.similarity("red", "green") > wv.similarity("red", "two")
         True
         """
-        if method not in training.METHODS:
-            known = ", ".join(f'"{name}"' for name in training.METHODS)
-            raise ValueError(f'WordVectors.train: method="{method}" is not known; use {known}')
-        if cbow_gradient not in ("mean", "word2vec"):
-            raise ValueError(
-                f'WordVectors.train: cbow_gradient="{cbow_gradient}" is not known; use "mean" '
-                'or "word2vec"'
-            )
-        if not 1 <= dim <= 1 << 16:
-            raise ValueError(f"WordVectors.train: dim={dim} must be between 1 and 65536")
-        if not 0 <= seed < 1 << 64:
-            raise ValueError(f"WordVectors.train: seed={seed} must be between 0 and 2^64 - 1")
-        read = training.read_corpus(corpus, min_count, max_vocab)
-        words = training.decode_words(read.words)
-        options = {
-            "window": window,
-            "negative": negative,
-            "sample": sample,
-            "exponent": ns_exponent,
-            "mean_gradient": cbow_gradient == "mean",
-            "lr": training.LEARNING_RATE[method] if lr is None else lr,
-            "min_lr": min_lr,
-        }
-        subwords = None
-        if method == "fasttext":
-            subwords = _core.WordSubwords(words, *ngrams, buckets)
-            options["mean_gradient"] = False
-        inputs, _ = training.train_tables(
-            read, method, dim, epochs, seed, deterministic, progress, options, subwords
+        settings = TrainingSettings(
+            method=method,
+            loss=loss,
+            window=window,
+            negative=negative,
+            min_count=min_count,
+            max_vocab=max_vocab,
+            sample=sample,
+            ns_exponent=ns_exponent,
+            epochs=epochs,
+            lr=lr,
+            min_lr=min_lr,
+            cbow_gradient=cbow_gradient,
+            ngrams=tuple(ngrams),
+            buckets=buckets,
+            seed=seed,
+            deterministic=deterministic,
         )
-        vectors = np.ascontiguousarray(inputs[: len(words), :dim])
-        if subwords is None:
-            return cls(words, vectors, read.counts)
-        rows = np.ascontiguousarray(inputs[len(words) :, :dim])
-        parts = SubwordTable(vectors, rows, subwords.buckets, tuple(ngrams), buckets)
-        return cls(words, parts.known_vectors(words), read.counts, parts)
+        read = read_corpus(corpus, min_count, max_vocab)
+        run = WordRun(read, decode_words(read.words), settings, dim)
+        return cls._finish(run, progress, checkpoint, checkpoint_seconds)
 
     @classmethod
     def load(
@@ -228,18 +231,27 @@ class WordVectors(WordQueries):
         """
         return cls(*read_word_vectors(path, format, errors, limit, mmap))
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,
+        *,
+        training: bool = False,
+    ) -> None:
         """Write a file, atomically; format=None goes by the suffix.
 
         ".safetensors" keeps any word, and the counts; ".bin" is word2vec's binary format, ".txt"
         and ".vec" its text; format="glove" is text without the first line. format="fasttext" is
-        fastText's .bin, which alone keeps what unknown words need.
+        fastText's .bin, which keeps what unknown words need.
+
+        With `training`, which .safetensors alone can hold, the targets and settings of the training
+        are written, too, for `train_more`, and the n-grams of fastText: a file of twice the size.
 
         Raises
         ------
         ValueError
-            If the suffix says nothing, or a word with white space is to go into another format than
-            safetensors.
+            If the suffix says nothing, a word with white space is to go into another format than
+            safetensors, or `training` is to go into one or is not there.
 
         Examples
         --------
@@ -249,7 +261,9 @@ class WordVectors(WordQueries):
         >>> WordVectors.load(path)["b"].tolist()
         [0.0, 1.0]
         """
-        write_word_vectors(path, self.words, self.vectors, self.counts, self.subwords, format)
+        state = self._needed_state("save") if training else None
+        table = WordTable(self.words, self.vectors, self.counts, self.subwords, state)
+        write_word_vectors(path, table, format)
 
     @property
     def dim(self) -> int:

@@ -25,6 +25,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from lowbit.embeddings.subwords import SubwordTable
+from lowbit.embeddings.word_settings import TrainingState
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file
 from lowbit.files.fasttext_bin import (
@@ -35,6 +36,7 @@ from lowbit.files.fasttext_bin import (
 from lowbit.files.gensim_vectors import is_gensim_pickle, read_gensim
 from lowbit.files.safetensors import SafetensorsFile, write_safetensors
 from lowbit.files.untrusted import open_regular, shorten
+from lowbit.files.word_training_files import read_rows, read_training, training_tensors
 
 FORMATS = ("safetensors", "text", "binary", "glove", "fasttext")
 READ_FORMATS = (*FORMATS, "gensim")
@@ -49,12 +51,13 @@ HEADER = re.compile(rb"(\d{1,12})[ \t]+(\d{1,6})[ \t]*\r?\n")
 
 
 class WordTable(NamedTuple):
-    """What such a file holds: words, float32 vectors [words, dim]; counts and subwords or None."""
+    """What such a file holds: words, float32 vectors [words, dim]; the others may be None."""
 
     words: list[str]
     vectors: np.ndarray
     counts: np.ndarray | None = None
     subwords: SubwordTable | None = None
+    training: TrainingState | None = None
 
 
 def read_word_vectors(
@@ -119,34 +122,35 @@ def read_word_vectors(
 
 
 def _first(table: WordTable, limit: int) -> WordTable:
-    words, vectors, counts, _ = table
+    words, vectors, counts = table[:3]
     return WordTable(words[:limit], vectors[:limit], None if counts is None else counts[:limit])
 
 
 def write_word_vectors(
-    path: str | os.PathLike[str],
-    words: list[str],
-    vectors: np.ndarray,
-    counts: np.ndarray | None = None,
-    subwords: SubwordTable | None = None,
-    format: str | None = None,
+    path: str | os.PathLike[str], table: WordTable, format: str | None = None
 ) -> None:
     """Write a file atomically; format=None goes by its suffix: .safetensors, .bin, .txt, .vec.
 
-    format="fasttext" is fastText's .bin, which alone keeps the rows of n-grams. Numbers in text
-    have as many digits as give the same float32 again.
+    format="fasttext" is fastText's .bin, which keeps the rows of n-grams, as safetensors does with
+    a training. Numbers in text have as many digits as give the same float32 again.
 
     Raises
     ------
     ValueError
-        If the format is not known, or a word cannot be written in it.
+        If the format is not known, or a word or the training cannot be written in it.
     """
+    words, vectors, counts, subwords, state = table
     suffix = Path(path).suffix
     format = format or SUFFIXES.get(suffix)
     if format not in FORMATS:
         raise ValueError(
             f"write_word_vectors: no format is known for {suffix or 'no suffix'!r}; pass format="
             f"{', '.join(FORMATS)}"
+        )
+    if state is not None and format != "safetensors":
+        raise ValueError(
+            f'write_word_vectors: format="{format}" has no place for the targets and settings of a '
+            'training; use "safetensors"'
         )
     if format == "fasttext":
         if subwords is None:
@@ -160,7 +164,11 @@ def write_word_vectors(
         tensors["words"] = np.frombuffer(b"".join(encoded), np.uint8)
         if counts is not None:
             tensors["counts"] = np.asarray(counts, np.int64)
-        write_safetensors(path, tensors, {"format": "lowbit word vectors"})
+        metadata = {"format": "lowbit word vectors"}
+        if state is not None:
+            tensors |= training_tensors(state, subwords)
+            metadata["training"] = state.to_json()
+        write_safetensors(path, tensors, metadata)
         return
     _check_writable(words, format)
     with replace_file(path) as stream:
@@ -331,10 +339,8 @@ def _read_safetensors(path: str | os.PathLike[str], limit: int | None, mapped: b
         counts = file.read("counts") if "counts" in entries else None
         if counts is not None and (counts.dtype != np.int64 or counts.shape != (rows,)):
             raise FileFormatError(f"{path}: counts must be {rows} of I64")
-        if mapped and rows and dim:
-            vectors = np.memmap(path, "<f4", "r", entries["vectors"].begin, (rows, dim))
-        else:
-            vectors = file.read("vectors")
+        vectors = read_rows(file, "vectors", mapped)
+        state, subwords = read_training(file, mapped) if limit is None else (None, None)
     rows = min(rows, limit or rows)
     words = [text[a:b] for a, b in pairwise(begin[: rows + 1])]
     try:
@@ -343,4 +349,5 @@ def _read_safetensors(path: str | os.PathLike[str], limit: int | None, mapped: b
         raise FileFormatError(f"{path}: a word is not UTF-8") from None
     if len(set(decoded)) != rows or not dim:
         raise FileFormatError(f"{path}: a word comes twice, or vectors are empty")
-    return WordTable(decoded, vectors[:rows], None if counts is None else counts[:rows])
+    counts = None if counts is None else counts[:rows]
+    return WordTable(decoded, vectors[:rows], counts, subwords, state)

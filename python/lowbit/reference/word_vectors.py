@@ -1,9 +1,10 @@
-"""Word vectors by negative sampling: what is learned, from which examples, in which order.
+"""Word vectors: what is learned, from which examples, in which order.
 
 Mikolov et al., "Distributed representations of words and phrases and their compositionality", 2013.
 Every word has two vectors: a row of the table of inputs, which is kept, and one of the table of
 targets. A score is the dot product of an input and a target; it should be high for words that stand
-near each other (label 1) and low for words drawn at random (label 0).
+near each other (label 1) and low for words drawn at random (label 0). `word_trees` has other
+targets than words: hierarchical softmax.
 
 Two differences from the original program, which no result depends on but the bits: the sigmoid is
 computed instead of looked up in a table that ends at -6 and 6, and the words of a window share
@@ -66,21 +67,26 @@ def pair_gradients(
     return g @ y, g.T @ x
 
 
-def bag_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> float:
-    """`pair_loss` of the mean of x [N, D], where targets of label 0 count as often as there are
-    targets of label 1."""
-    return pair_loss(x.mean(axis=0, keepdims=True), y, labels, labels.sum())
+def bag_loss(x: np.ndarray, y: np.ndarray, labels: np.ndarray, shared: bool = True) -> float:
+    """`pair_loss` of the mean of x [N, D]; if targets of label 1 have `shared` those of label 0,
+    these count as often as there are of them."""
+    return pair_loss(x.mean(axis=0, keepdims=True), y, labels, labels.sum() if shared else 1)
 
 
 def bag_gradients(
-    x: np.ndarray, y: np.ndarray, labels: np.ndarray, mean_gradient: bool = True
+    x: np.ndarray,
+    y: np.ndarray,
+    labels: np.ndarray,
+    mean_gradient: bool = True,
+    shared: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `bag_loss` by x and y.
 
     Without `mean_gradient` each input gets the whole gradient of the mean instead of 1 / N of it,
     which is no derivative but what word2vec and fastText do.
     """
-    dmean, dy = pair_gradients(x.mean(axis=0, keepdims=True), y, labels, labels.sum())
+    weight = labels.sum() if shared else 1
+    dmean, dy = pair_gradients(x.mean(axis=0, keepdims=True), y, labels, weight)
     return np.repeat(dmean / (len(x) if mean_gradient else 1), len(x), axis=0), dy
 
 
@@ -241,10 +247,10 @@ def subword_windows(
     sampling: Sampling,
     epoch: int,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, int]]:
-    """Place, inputs, targets and number of right targets of every example of fastText.
+    """Place, inputs, targets and number of right targets of every example of fastText's skip-gram.
 
     Inputs are the rows of a word and its n-grams, right targets the words around it, which share
-    their negatives.
+    their negatives. fastText's CBOW has the examples of `windows`, with all rows of every input.
     """
     table = alias_table(counts.astype(np.float64) ** sampling.exponent)
     key = stream_key(sampling.seed, 2 * epoch + 1)
@@ -277,12 +283,13 @@ def step(
     method: str,
     mean_gradient: bool = True,
     positives: int = 1,
+    shared: bool = True,
 ) -> float:
     """One step of gradient descent in place; the loss before it.
 
-    method is "skipgram", "cbow", or "fasttext", which is CBOW's step with other examples and
-    without `mean_gradient`; the first `positives` targets have the label 1, and the others, which
-    these share, count as often as there are of them.
+    method is "skipgram", "cbow", or "fasttext" and "fasttext_cbow", which are CBOW's step with
+    other examples and without `mean_gradient`; the first `positives` targets have the label 1.
+    `shared` as in `bag_loss`: not in a path of a tree.
     """
     labels = (np.arange(len(targets)) < positives).astype(x.dtype)
     rows, columns = x[inputs], y[targets]
@@ -290,8 +297,8 @@ def step(
         loss = pair_loss(rows, columns, labels)
         dx, dy = pair_gradients(rows, columns, labels)
     else:
-        loss = bag_loss(rows, columns, labels)
-        dx, dy = bag_gradients(rows, columns, labels, mean_gradient)
+        loss = bag_loss(rows, columns, labels, shared)
+        dx, dy = bag_gradients(rows, columns, labels, mean_gradient, shared)
     np.add.at(x, inputs, -lr * dx)  # a row that comes twice gets both
     np.add.at(y, targets, -lr * dy)
     return loss
