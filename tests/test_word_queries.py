@@ -276,7 +276,7 @@ def test_broken_fasttext_bins_are_refused(here: Path) -> None:
         (8, b"\xff\xff\xff\xff", "dim -1"),
         (8 + 4 * 8, b"\xff\xff\xff\x7f", "expected 21474"),
         (64, b"\xff\xff\xff\x7f", "of 2147483647 entries"),
-        (64 + 20, b"\0" * 8, "pruned"),
+        (64 + 20, b"\0" * 8, "expected"),
         (good.index(b"lower\0") + 14, b"\1", "words and labels are mixed"),
     ]:
         path.write_bytes(good[:begin] + data + good[begin + len(data) :])

@@ -15,6 +15,7 @@ import pytest
 from damage import CASES, SECONDS, count_refused
 
 import lowbit as lb
+from golden import load
 from lowbit.adapters import LoraConfig, load_adapter, save_adapter
 from lowbit.adapters.module_pattern import ModulePattern
 from lowbit.errors import FileFormatError
@@ -176,6 +177,17 @@ def write_gensim(name):
     return lambda folder: [shutil.copy(file, folder) for file in files]
 
 
+def write_quantized_fasttext(folder):
+    (folder / "a.ftz").write_bytes(load("fasttext_quantized")["pruned/file"].tobytes())
+
+
+def write_training(folder):
+    lines = ["lowest lower slow slowly"] * 9
+    settings = {"ngrams": (3, 3), "buckets": 9, "epochs": 1, "loss": "hierarchical_softmax"}
+    wv = lb.WordVectors.train(lines, "fasttext", 2, **settings)
+    wv.save(folder / "a.safetensors", training=True)
+
+
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -250,6 +262,16 @@ READERS = {
             ("apart.wv.vectors.npy", "apart"),
         )
     },
+    "fasttext quantized": (
+        write_quantized_fasttext,
+        "a.ftz",
+        lambda folder: lb.WordVectors.load(folder / "a.ftz").get("lowly"),
+    ),
+    "training of vectors": (
+        write_training,
+        "a.safetensors",
+        lambda folder: lb.WordVectors.load(folder / "a.safetensors"),
+    ),
     "texts": (writes("a.jsonl", JSONL), "a.jsonl", lambda folder: read_texts(folder / "a.jsonl")),
 }
 # Damaged tables are often still tables; all other formats must notice most damages.

@@ -1,11 +1,13 @@
-"""fastText's .bin: words, n-grams and their rows (format version 12, of 2017 and later).
+"""fastText's .bin and .ftz: words, n-grams and their rows (version 12, of 2017 and later).
 
     int32 magic, int32 version
     int32 dim, window, epochs, min count, negatives, word n-grams, loss, model, buckets, shortest,
           longest n-gram, update rate; float64 sample
     int32 entries, words, labels; int64 tokens, int64 pruned (-1)
     for each entry: its bytes, a zero byte, int64 count, int8 kind (0 word, 1 label)
-    byte quantized; int64 rows, columns; float32 rows of the words, then of the buckets
+    for each n-gram that was not pruned, if pruned is not -1: int32 bucket, int32 its row
+    byte quantized; int64 rows, columns; float32 rows of the words, then of the buckets, or of what
+        is left of them; for a quantized matrix what `fasttext_quantized` says
     byte quantized; int64 rows, columns; float32 rows of the targets
 
 Everything is little endian. Source: facebookresearch/fastText, src/fasttext.cc and dictionary.cc.
@@ -22,6 +24,7 @@ import numpy as np
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.errors import FileFormatError
 from lowbit.files.atomic import replace_file
+from lowbit.files.fasttext_quantized import read_quantized_rows
 from lowbit.files.untrusted import open_regular, shorten
 
 MAGIC, VERSION = 793712314, 12
@@ -29,6 +32,7 @@ ARGUMENTS = struct.Struct("<12id")
 SIZES = struct.Struct("<3i2q")
 LONGEST_WORD = 1 << 16
 LARGEST_DIM = 1 << 16
+LARGEST_READ = 1 << 16
 ROWS_AT_ONCE = 1 << 14
 NEGATIVE_SAMPLING, SKIPGRAM = 2, 2
 KIND_WORD = 0
@@ -49,12 +53,13 @@ def read_fasttext_bin(
     path, errors
         As in `read_word_vectors`.
     mmap
-        Leave the rows of n-grams in the file, of which there are 2 million as a rule.
+        Leave the rows of n-grams in the file, of which there are 2 million as a rule; not those
+        that are quantized, which become float32.
 
     Raises
     ------
     FileFormatError
-        The file is broken, quantized, pruned, or of another version.
+        The file is broken, or of another version.
     """
     with BufferedReader(open_regular(path)) as file:
         source = str(path)
@@ -67,44 +72,49 @@ def read_fasttext_bin(
         )
         if not 1 <= dim <= LARGEST_DIM or not 0 <= buckets < 1 << 31:
             raise FileFormatError(f"{source}: dim {dim} or {buckets} buckets are not allowed")
-        if longest == 0:
-            buckets, shortest, longest = 0, 1, 1
-        if not 0 <= shortest <= longest <= 100:
+        if not 0 <= shortest <= longest <= 100 and longest != 0:
             raise FileFormatError(f"{source}: n-grams of {shortest} to {longest} characters")
-        words, counts = _read_words(file, source, size, errors)
-        quantized = _take(file, 1, source)
-        rows, columns = struct.unpack("<2q", _take(file, 16, source))
-        if quantized != b"\0":
-            raise FileFormatError(f"{source}: the rows are quantized, which is not read")
-        if (rows, columns) != (len(words) + buckets, dim) or file.tell() + rows * dim * 4 > size:
-            raise FileFormatError(
-                f"{source}: has {rows} rows of {columns}, expected {len(words) + buckets} of {dim}"
-            )
-        table = np.memmap(path, "<f4", "r", file.tell(), (rows, dim))
-    known = np.array(table[: len(words)])
-    ngrams = table[len(words) :] if mmap else np.array(table[len(words) :])
-    parts = SubwordTable(
-        known,
-        ngrams,
-        np.arange(buckets, dtype=np.int32),
-        (max(shortest, 1), longest),
-        max(buckets, 1),
-    )
-    vectors = parts.known_vectors(words) if buckets else known
+        words, counts, pruned = _read_words(file, source, size, errors)
+        left = _read_pruned(file, source, pruned, buckets)
+        shape = len(words) + (buckets if left is None else len(left)), dim
+        if _take(file, 1, source) == b"\0":
+            table = _map_rows(path, file, shape)
+        else:
+            table = read_quantized_rows(lambda count: _take(file, count, source), source, shape)
+    known, ngrams = np.array(table[: len(words)]), table[len(words) :]
+    if longest == 0:  # buckets are of sequences of words
+        shortest, longest, left, ngrams = 1, 1, None, ngrams[:0]
+    kept = np.arange(len(ngrams), dtype=np.int32)
+    if left is not None:
+        kept, ngrams = left[:, 0], ngrams[left[:, 1]]
+    ngrams = ngrams if mmap else np.array(ngrams)
+    sizes = (max(shortest, 1), longest), max(buckets, 1)
+    parts = SubwordTable(known, ngrams, kept, *sizes, left is not None)
+    vectors = parts.known_vectors(words) if len(ngrams) else known
     if not np.isfinite(vectors).all():
         raise FileFormatError(f"{source}: a number is infinite or none")
     return words, vectors, counts, parts
 
 
+def _map_rows(
+    path: str | os.PathLike[str], file: BufferedReader, shape: tuple[int, int]
+) -> np.ndarray:
+    rows, columns = struct.unpack("<2q", _take(file, 16, str(path)))
+    if (rows, columns) != shape or rows * columns * 4 > _left(file):
+        raise FileFormatError(
+            f"{path}: has {rows} rows of {columns}, expected {shape[0]} of {shape[1]}"
+        )
+    return np.memmap(path, "<f4", "r", file.tell(), shape)
+
+
 def _read_words(
     file: BufferedReader, source: str, size: int, errors: str
-) -> tuple[list[str], np.ndarray]:
+) -> tuple[list[str], np.ndarray, int]:
+    """Words, their counts, and how many n-grams were not pruned; -1: there was no pruning."""
     entries, count, labels, _, pruned = SIZES.unpack(_take(file, SIZES.size, source))
     # An entry has a zero byte, a count and a kind at least.
     if not 0 < count == entries - labels or labels < 0 or entries * 10 > size:
         raise FileFormatError(f"{source}: {count} words and {labels} labels of {entries} entries")
-    if pruned >= 0:
-        raise FileFormatError(f"{source}: n-grams were pruned, which is not read")
     words: dict[str, int] = {}
     for number in range(entries):
         word = _until_zero(file, f"{source}, word {number}")
@@ -120,11 +130,32 @@ def _read_words(
         if text in words or occurrences < 0:
             raise FileFormatError(f"{source}: {shorten(text)} comes twice, or is counted below 0")
         words[text] = occurrences
-    return list(words), np.array(list(words.values()), np.int64)
+    return list(words), np.array(list(words.values()), np.int64), pruned
+
+
+def _read_pruned(file: BufferedReader, source: str, count: int, buckets: int) -> np.ndarray | None:
+    """Buckets, rising, and rows [count, 2] of the n-grams that are left; None: all are."""
+    if count < 0:
+        return None
+    if count > buckets:
+        raise FileFormatError(f"{source}: {count} n-grams are left of {buckets}")
+    pairs = np.frombuffer(_take(file, 8 * count, source), "<i4").reshape(count, 2)
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")].astype(np.int32)
+    rows = np.sort(pairs[:, 1])
+    if count and (pairs[0, 0] < 0 or pairs[-1, 0] >= buckets or (np.diff(pairs[:, 0]) == 0).any()):
+        raise FileFormatError(f"{source}: an n-gram that is left comes twice, or has no bucket")
+    if (rows != np.arange(count)).any():
+        raise FileFormatError(f"{source}: n-grams that are left must have a row each")
+    return pairs
+
+
+def _left(file: BufferedReader) -> int:
+    return os.fstat(file.fileno()).st_size - file.tell()
 
 
 def _take(file: BufferedReader, count: int, source: str) -> bytes:
-    data = file.read(count)
+    # Memory for many bytes is taken only if they are there.
+    data = b"" if count > LARGEST_READ and count > _left(file) else file.read(count)
     if len(data) != count:
         raise FileFormatError(f"{source}: the file ends too early")
     return data
@@ -158,10 +189,15 @@ def write_fasttext_bin(
     Raises
     ------
     ValueError
-        If a word holds a zero byte.
+        If a word holds a zero byte, or n-grams were pruned.
     """
     if any("\0" in word for word in words):
         raise ValueError("write_fasttext_bin: a word holds a zero byte")
+    if parts.pruned:
+        raise ValueError(
+            "write_fasttext_bin: n-grams of these vectors were pruned, which only quantized files "
+            "may have; save the vectors of words in another format"
+        )
     counts = np.ones(len(words), np.int64) if counts is None else counts
     dim = parts.word_rows.shape[1]
     with replace_file(path) as stream:
