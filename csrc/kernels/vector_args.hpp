@@ -62,4 +62,32 @@ struct MergeRowsArgs {
   int32_t part, mask;  // of the rows whose number & mask is `part`
 };
 
+// Two words, and how often they stand near each other.
+struct GlovePair {
+  int32_t row, column;
+  float log_count;
+  float weight;  // of the square of its error
+};
+
+// One step of AdaGrad after the other (Duchi et al., 2011; Pennington et al., 2014) over pairs:
+// weight / 2 diff^2 with diff = w . c - log_count, of the vector w of the pair's row and the context
+// vector c of its column; both are read before one is changed. A word has four rows of `stride`
+// floats, a multiple of 16: w, c, and for each the sums of the squares of its steps before they are
+// divided by the roots of these sums. The last floats of w are a bias and a one, those of c a one
+// and a bias.
+struct GloveArgs {
+  float* table;
+  int64_t stride;
+  const GlovePair* pairs;
+  int64_t count;
+  bool symmetric;  // the same for the column's w and the row's c, unless they are one word's
+  float lr, limit;  // a step is lr times the gradient, at most `limit` in magnitude, in the columns
+  int64_t plain;    // before this one, a multiple of 16; behind it each of w and of c has its own
+  const float *w_rates, *c_rates;    // [stride - plain]: 0 where a value does not change
+  const float *w_limits, *c_limits;  // [stride - plain]
+  double* loss;       // of all steps is added here,
+  int64_t* trained;   // their number here,
+  int64_t* left_out;  // and here the number of those whose diff is not finite
+};
+
 }  // namespace lowbit

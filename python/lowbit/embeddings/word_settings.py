@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.embeddings.word_training import LEARNING_RATE, METHODS, SHARDS
+from lowbit.embeddings.word_training import LEARNING_RATE, PREDICTING, SHARDS
 
 LOSSES = ("negative_sampling", "hierarchical_softmax")
 CBOW_GRADIENTS = ("mean", "word2vec")
@@ -48,7 +48,7 @@ class TrainingSettings:
             if isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
         object.__setattr__(self, "ngrams", tuple(map(int, self.ngrams)))
-        known = {"method": METHODS, "loss": LOSSES, "cbow_gradient": CBOW_GRADIENTS}
+        known = {"method": PREDICTING, "loss": LOSSES, "cbow_gradient": CBOW_GRADIENTS}
         for name, allowed in known.items():
             got = getattr(self, name)
             if got not in allowed:

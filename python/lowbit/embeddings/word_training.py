@@ -19,9 +19,10 @@ READ_AT_ONCE = 1 << 22  # bytes of a file
 ITEMS_AT_ONCE = 1000
 SECONDS_OF_A_STEP = 0.2  # between two looks at Ctrl-C
 ALIGNMENT = 64  # bytes: a row begins with a line of the cache
-METHODS = ("skipgram", "cbow", "fasttext", "fasttext_cbow")
-# As the programs of word2vec and fastText.
-LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "fasttext_cbow": 0.05}
+PREDICTING = ("skipgram", "cbow", "fasttext", "fasttext_cbow")
+METHODS = (*PREDICTING, "glove")
+# As the programs of word2vec, fastText and GloVe.
+LEARNING_RATE = {"skipgram": 0.025} | dict.fromkeys(METHODS[1:], 0.05)
 SHARDS = 8  # of a deterministic training, which begins and ends at a multiple of so many chunks
 
 
@@ -34,11 +35,11 @@ class TrainingProgress:
     epoch, epochs
         The epoch at work, counted from 1, and how many there are.
     words, total_words
-        Words of the vocabulary that were passed, in all epochs, and of how many.
+        Words of the vocabulary that were passed, in all epochs, and of how many; for GloVe pairs.
     words_per_second
-        Since the training began, or went on.
+        Since the training began, or went on; GloVe's pairs.
     loss
-        Mean loss of a pair of words in this epoch; one example in 16 is counted.
+        Mean loss of a pair of words in this epoch; one example in 16 is counted, of GloVe all.
     """
 
     epoch: int

@@ -10,11 +10,12 @@ import numpy as np
 
 from lowbit.arrays import as_float32
 from lowbit.embeddings.continued_training import ContinuedTraining
+from lowbit.embeddings.glove import GloveOptions, train_glove
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_queries import WordQueries
 from lowbit.embeddings.word_runs import WordRun
 from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
-from lowbit.embeddings.word_training import Progress, decode_words, read_corpus
+from lowbit.embeddings.word_training import METHODS, Progress, decode_words, read_corpus
 from lowbit.files.word_vector_files import WordTable, read_word_vectors, write_word_vectors
 
 
@@ -88,25 +89,26 @@ class WordVectors(ContinuedTraining, WordQueries):
         dim: int = 100,
         *,
         loss: str = "negative_sampling",
-        window: int = 5,
+        window: int | None = None,
         negative: int = 5,
         min_count: int = 5,
         max_vocab: int | None = None,
         sample: float = 1e-3,
         ns_exponent: float = 0.75,
-        epochs: int = 5,
+        epochs: int | None = None,
         lr: float | None = None,
         min_lr: float = 1e-4,
         cbow_gradient: str = "word2vec",
         ngrams: tuple[int, int] = (3, 6),
         buckets: int = 2_000_000,
+        glove: GloveOptions | None = None,
         seed: int = 0,
         deterministic: bool = False,
         progress: Progress = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float = 600.0,
     ) -> WordVectors:
-        """Learn vectors as word2vec (Mikolov et al., 2013) and fastText do.
+        """Learn vectors: word2vec (Mikolov et al., 2013), fastText, or GloVe.
 
         The corpus is read once and kept as 4 bytes a word. Windows do not reach over the end of a
         sentence; one of more than 1,000 words is cut.
@@ -122,7 +124,9 @@ class WordVectors(ContinuedTraining, WordQueries):
             "skipgram": every word of a window predicts the word in its middle. "cbow": their mean
             does; faster, and worse for rare words. "fasttext": skip-gram with the mean of a word
             and its character n-grams (Bojanowski et al., 2017), which give unknown words vectors.
-            "fasttext_cbow": CBOW with the mean of all words of a window and their n-grams.
+            "fasttext_cbow": CBOW with the mean of all words of a window and their n-grams. "glove":
+            pairs of words are counted first, and vectors fitted to the logarithms of the counts
+            (Pennington et al., 2014).
         dim
             Length of a vector.
         loss
@@ -130,7 +134,8 @@ class WordVectors(ContinuedTraining, WordQueries):
             all others, by the choices on its path in a Huffman tree of the vocabulary (Morin and
             Bengio, 2005).
         window
-            Words on either side at most; every centre draws a reach from 1 to `window`.
+            Words on either side at most. None: 5, of which every centre draws a reach from 1 on; for
+            GloVe 15, and all of them.
         negative
             Random words for every centre. All words of a window share them. Hierarchical softmax
             has none.
@@ -142,10 +147,10 @@ class WordVectors(ContinuedTraining, WordQueries):
         ns_exponent
             Negatives are drawn in proportion to count ** ns_exponent.
         epochs
-            Passes over the corpus.
+            Passes over the corpus, or over GloVe's pairs. None: 5, for GloVe 25.
         lr, min_lr
             The learning rate falls from one to the other. lr=None: 0.025 for skip-gram, 0.05 for
-            CBOW and fastText.
+            the others. GloVe's, which is AdaGrad's, stays as it is.
         cbow_gradient
             "word2vec": each word of a window gets the gradient of the mean, as in word2vec and
             gensim. "mean": it gets its share of that, the derivative of the loss, and learns more
@@ -153,11 +158,14 @@ class WordVectors(ContinuedTraining, WordQueries):
         ngrams, buckets
             For fastText: shortest and longest n-gram, in characters; n-grams are hashed to so
             many buckets, of which those that a word of the corpus has get a row.
+        glove
+            For "glove": everything else, among it a bound for the memory.
         seed
             Of every random choice.
         deterministic
-            The same bits on any number of threads and instruction set. Without it threads write to
-            the same rows as they come, which is faster, and one thread alone repeats itself.
+            The same bits on any number of threads and instruction set, as GloVe always has. Without
+            it threads write to the same rows as they come, which is faster, and one thread alone
+            repeats itself.
         progress
             Print how far it is to standard error; or a function that gets a `TrainingProgress`
             about five times a second. What it raises ends the training.
@@ -177,16 +185,27 @@ class WordVectors(ContinuedTraining, WordQueries):
         >>> wv.similarity("red", "green") > wv.similarity("red", "two")
         True
         """
+        if method not in METHODS:
+            known = ", ".join(f'"{name}"' for name in METHODS)
+            raise ValueError(f'WordVectors.train: method="{method}" is not known; use {known}')
+        if method == "glove":
+            if checkpoint is not None:
+                raise ValueError(
+                    'WordVectors.train: method="glove" has no checkpoints; leave checkpoint out'
+                )
+            read = read_corpus(corpus, min_count, max_vocab)
+            vectors = train_glove(read, dim, window, epochs, lr, seed, progress, glove)
+            return cls(decode_words(read.words), vectors, read.counts)
         settings = TrainingSettings(
             method=method,
             loss=loss,
-            window=window,
+            window=5 if window is None else window,
             negative=negative,
             min_count=min_count,
             max_vocab=max_vocab,
             sample=sample,
             ns_exponent=ns_exponent,
-            epochs=epochs,
+            epochs=5 if epochs is None else epochs,
             lr=lr,
             min_lr=min_lr,
             cbow_gradient=cbow_gradient,
