@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from lowbit import Tokenizer, _core
+from lowbit.embeddings.glove import start_table
 from lowbit.embeddings.word_training import new_table
 from lowbit.tokenizers.patterns import PATTERNS
 from products import weight_of
@@ -267,6 +269,26 @@ def nearest(rng: np.random.Generator) -> Iterator[Arrays]:
                 neighbours = _core.NeighbourTable(table, metric, name)
                 scores, rows, scored = neighbours.search(normal(rng, queries, 41), 5, 690)
                 yield [scores, rows, np.array([scored if name == "int8" else 0])]
+
+
+@case("glove")
+def fitted_vectors(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Losses too; more of them are in test_glove.py."""
+    builder = _core.WordCorpusBuilder()
+    builder.add_lines(" ".join(f"w{i}" for i in rng.zipf(1.4, 3000) % 300).encode())
+    corpus = builder.build(1, 0)
+    for dim, symmetric, plain_biases in [(1, True, False), (100, True, True), (47, False, False)]:
+        with tempfile.TemporaryFile() as file:
+            counter = _core.CooccurrenceCounter(
+                corpus, 64, 5, symmetric, True, 1 << 20, file.fileno()
+            )
+            counter.run(0, counter.chunks)
+            counter.finish()
+            table = start_table(len(corpus.counts), dim, 5)
+            options = (dim, 0.1, 5.0, 0.75, 0.05, plain_biases, 5)
+            trainer = _core.GloveTrainer(counter, table.reshape(len(table), -1), *options)
+            _, loss, pairs = trainer.run(0, 0, trainer.chunks)
+        yield [table, np.array([loss, pairs])]
 
 
 @case("classify")

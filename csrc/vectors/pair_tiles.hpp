@@ -15,8 +15,8 @@ namespace lowbit::vectors {
 
 class PairTiles {
  public:
-  // So many words, of which one takes so many bytes: a tile's lie in the second-level cache, as
-  // far as kMostBlocks allow.
+  // So many words, of which one takes so many bytes: those of a tile take 2 MiB at most, as far as
+  // kMostBlocks allow. Smaller tiles have too few pairs to find their words in the cache again.
   PairTiles(int64_t words, int64_t bytes_of_word);
 
   int64_t tiles() const { return blocks_ * (blocks_ + 1) / 2; }
@@ -33,7 +33,7 @@ class PairTiles {
 
  private:
   static constexpr int64_t kFewestBlocks = 16, kMostBlocks = 512;
-  static constexpr int64_t kTileBytes = int64_t{640} << 10;
+  static constexpr int64_t kTileBytes = int64_t{2} << 20;
 
   int64_t blocks_ = kFewestBlocks;  // a power of two
   std::vector<int32_t> tile_;       // [blocks][blocks]

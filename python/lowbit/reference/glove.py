@@ -144,11 +144,11 @@ def step(t: Tables, i: int, j: int, count: float, settings: Steps) -> float:
 
 
 def blocks_of(words: int, dim: int) -> int:
-    """Word w is in block w mod blocks, a power of two from 16 to 512: as many that two blocks of
-    words, which have four rows of dim + 2 floats, filled up to 16, take 640 KiB."""
+    """Word w is in block w mod blocks, a power of two from 16 to 512, so that two blocks of
+    words, which have four rows of dim + 2 floats, filled up to 16, take 2 MiB at most."""
     word_bytes = 16 * (-(-(dim + 2) // 16) * 16)
     blocks = 16
-    while blocks < 512 and 2 * (words // blocks) * word_bytes > 640 * 1024:
+    while blocks < 512 and 2 * (words // blocks) * word_bytes > 2 << 20:
         blocks *= 2
     return blocks
 
