@@ -115,7 +115,9 @@ def reference_run(
         order = reference.pairs_in_order(list(counts), blocks, seed, epoch, symmetric)
         losses.append(
             sum(
-                reference.step(t, i, j, counts[min((i, j), (j, i)) if symmetric else (i, j)], chosen)
+                reference.step(
+                    t, i, j, counts[min((i, j), (j, i)) if symmetric else (i, j)], chosen
+                )
                 for i, j in order
             )
         )
@@ -133,7 +135,12 @@ def test_training_follows_the_reference(symmetric: bool, plain_biases: bool) -> 
         got, losses = kernel_run(corpus, dim, 2, 7, symmetric=symmetric, grad_clip=clip, **settings)
         assert expected[1] < expected[0]
         np.testing.assert_allclose(losses, expected, rtol=1e-4)
-        places = {"w": (0, slice(dim)), "w_bias": (0, dim), "c": (1, slice(dim)), "c_bias": (1, dim + 1)}
+        places = {
+            "w": (0, slice(dim)),
+            "w_bias": (0, dim),
+            "c": (1, slice(dim)),
+            "c_bias": (1, dim + 1),
+        }
         start = reference.Tables.start(len(got), dim, 7)
         for name, (row, columns) in places.items():
             moved = np.abs(getattr(t, name) - getattr(start, name)).max()
@@ -146,7 +153,7 @@ def test_training_follows_the_reference(symmetric: bool, plain_biases: bool) -> 
 
 def test_training_has_the_same_bits_on_any_number_of_threads(same_bits: Callable) -> None:
     corpus = read_corpus(random_lines(2000, 1500), 1, None)
-    same_bits(lambda: [array for array in map(np.asarray, kernel_run(corpus, 20, 2, 3))])
+    same_bits(lambda: list(map(np.asarray, kernel_run(corpus, 20, 2, 3))))
 
 
 def test_training_has_the_same_bits_in_any_memory() -> None:
@@ -227,7 +234,7 @@ def test_products_that_are_not_finite_end_the_training() -> None:
         trainer = _core.GloveTrainer(
             counter, table.reshape(len(table), -1), 4, 0.05, 100.0, 0.75, 100.0, False, 0
         )
-        with pytest.raises(ValueError, match="pairs of vectors are not finite; lower lr=0.05"):
+        with pytest.raises(ValueError, match="pairs of vectors are not finite; lower lr="):
             trainer.run(0, 0, trainer.chunks)
     # They have left the rows beside them alone.
     assert np.isfinite(np.delete(table, [3, 5], axis=0)).all()

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -63,6 +64,7 @@ int64_t CooccurrenceCounter::table_slots() const {
 void CooccurrenceCounter::run(int64_t begin, int64_t end) {
   check(begin >= 0 && begin <= end && end <= chunks(), "CooccurrenceCounter.run: chunks ", begin,
         " to ", end, " of ", chunks());
+  check(!std::exchange(counting_, true), "CooccurrenceCounter.run: counting has failed");
   const ops::Trace trace("count_cooccurrences", end - begin);
   parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
     tables_.with([&](PairTable& table) {
@@ -72,6 +74,7 @@ void CooccurrenceCounter::run(int64_t begin, int64_t end) {
                        corpus_.sentence_begin[static_cast<size_t>(s) + 1], table);
     });
   });
+  counting_ = false;
 }
 
 void CooccurrenceCounter::count_sentence(int64_t begin, int64_t end, PairTable& table) {
@@ -131,6 +134,7 @@ void CooccurrenceCounter::spill(PairTable& table) {
 // Tables become runs one after the other, so that there are no two of each at a time. Where there is
 // a run in the file, the others go there, too.
 void CooccurrenceCounter::finish() {
+  check(!counting_, "CooccurrenceCounter.finish: counting has failed");
   for (PairTable* table : std::exchange(all_tables_, {})) {
     Run run = sorted_by_tiles(*table);
     table->clear();

@@ -41,6 +41,8 @@ class CooccurrenceCounter {
 
   // After all chunks, once: no more are counted.
   void finish();
+  // Forgets all pairs.
+  void clear() { runs_.clear(); }
   // Pairs of a tile in all runs together, equal ones once for each run that has them: as many as
   // for_tiles gives, or more.
   int64_t most_of(int64_t tile) const;
@@ -86,6 +88,7 @@ class CooccurrenceCounter {
   std::mutex mutex_;
   std::vector<Run> runs_;
   int64_t spilled_ = 0;
+  bool counting_ = false;  // or it was, and failed
 };
 
 }  // namespace lowbit::vectors

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -87,6 +88,7 @@ GlovePairs::GlovePairs(CooccurrenceCounter& counter, const GloveOptions& options
     const std::lock_guard lock(mutex);
     steps_ += steps;
   });
+  counter.clear();
 }
 
 void GlovePairs::shuffle(std::span<GlovePair> pairs, int64_t tile) const {

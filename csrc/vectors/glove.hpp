@@ -28,6 +28,7 @@ struct GloveOptions {
 // half of what the counter may have.
 class GlovePairs {
  public:
+  // Takes all pairs out of the counter; its tiles and the file must outlive these.
   GlovePairs(CooccurrenceCounter& counter, const GloveOptions& options, SpillFile& file);
 
   bool symmetric() const { return symmetric_; }

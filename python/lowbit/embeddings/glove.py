@@ -174,10 +174,8 @@ def train_glove(
             seed=seed,
         )
         run_epochs(trainer, epochs, trainer.steps, _print_progress if show else progress)
-    vectors = table[:, 0, :dim]
-    return np.ascontiguousarray(
-        vectors + table[:, 1, :dim] if options.vectors == "sum" else vectors
-    )
+    vectors, contexts = table[:, 0, :dim], table[:, 1, :dim]
+    return np.ascontiguousarray(vectors + contexts if options.vectors == "sum" else vectors)
 
 
 def _print_progress(at: TrainingProgress) -> Any:

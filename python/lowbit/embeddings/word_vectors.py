@@ -134,8 +134,8 @@ class WordVectors(ContinuedTraining, WordQueries):
             all others, by the choices on its path in a Huffman tree of the vocabulary (Morin and
             Bengio, 2005).
         window
-            Words on either side at most. None: 5, of which every centre draws a reach from 1 on; for
-            GloVe 15, and all of them.
+            Words on either side at most; every centre draws a reach from 1 to `window`, but GloVe
+            counts all. None: 5, for GloVe 15.
         negative
             Random words for every centre. All words of a window share them. Hierarchical softmax
             has none.
