@@ -100,7 +100,7 @@ def compare(corpus: Path, work: Path, options: argparse.Namespace) -> None:
             assert loss <= allowed, f"loss {loss:.5f} of the last epoch, above {allowed:.5f}"
         seconds["GloVe"].append(dict(program.seconds))
         seconds["lowbit"].append(dict(ours.seconds))
-    print(f"\n{read.raw_words:,} words, {len(read.counts):,} of them different, {steps:,} pairs, ")
+    print(f"\n{read.raw_words:,} words, {len(read.counts):,} of them different, {steps:,} pairs,")
     print(f"{options.dim} values, {options.epochs} epochs\n")
     best = {name: {p: min(r[p] for r in runs) for p in runs[0]} for name, runs in seconds.items()}
     rates = {
@@ -137,7 +137,9 @@ def compare_quality(corpus: Path, work: Path, options: argparse.Namespace) -> No
         for seed in range(options.seeds):
             if name == "GloVe":
                 program.shuffle(seed)
-                program.train(options.dim, options.epochs, options.x_max, options.threads, seed)
+                program.train(
+                    options.dim, options.epochs, options.x_max, options.threads, seed, text=True
+                )
                 wv = lb.WordVectors.load(work / "vectors.txt")
                 wv = wv.restrict([word for word in wv if word != "<unk>"])
             else:

@@ -73,8 +73,11 @@ class Glove:
         arguments = ["-seed", str(seed + 1), "-memory", "4"]
         self.run("shuffle", arguments, self.work / "pairs.bin", self.work / "shuffled.bin")
 
-    def train(self, dim: int, epochs: int, x_max: float, threads: int, seed: int) -> float:
-        """The mean loss of the last epoch; vectors.txt has the vectors."""
+    def train(
+        self, dim: int, epochs: int, x_max: float, threads: int, seed: int, text: bool = False
+    ) -> float:
+        """The mean loss of the last epoch; vectors.txt has the vectors, or vectors.bin, which is
+        written sooner."""
         options = {
             "-input-file": "shuffled.bin",
             "-vocab-file": "vocab.txt",
@@ -83,7 +86,7 @@ class Glove:
             "-iter": epochs,
             "-x-max": x_max,
             "-threads": threads,
-            "-binary": 0,
+            "-binary": 1 - text,
             "-seed": seed + 1,
         }
         arguments = [str(part) for item in options.items() for part in item]
