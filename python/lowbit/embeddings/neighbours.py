@@ -40,7 +40,7 @@ class NearestNeighbours:
     >>> import numpy as np
     >>> table = np.array([[1, 0], [0, 2], [3, 3], [0, -1]])
     >>> scores, rows = NearestNeighbours(table).search([[0, 1], [1, 0.1]], k=2)
-    >>> rows.tolist(), scores.round(2).tolist()
+    >>> rows.tolist(), [[round(score, 2) for score in best] for best in scores.tolist()]
     ([[1, 2], [0, 2]], [[1.0, 0.71], [1.0, 0.77]])
     >>> scores, rows = NearestNeighbours(table, "euclidean", "int8").search([0, 1.5], k=1)
     >>> rows.tolist(), scores.tolist()
