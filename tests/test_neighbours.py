@@ -40,8 +40,8 @@ def assert_exact(table: np.ndarray, queries: np.ndarray, k: int, metric: str) ->
         (15, 3, 2, 15),
         (64, 16, 4, 5),
         (65, 17, 5, 64),
-        (700, 100, 40, 10),  # queries enough for int16 and tiles
-        (300, 400, 33, 3),  # two stretches of int16
+        (700, 100, 40, 10),  # queries enough to round rows as they come
+        (300, 400, 33, 3),  # the same, more columns
         (9000, 20, 2, 7),  # several tiles
         (500, 1500, 3, 4),  # two blocks of int8
         (3000, 24, 300, 2),  # two stretches of queries

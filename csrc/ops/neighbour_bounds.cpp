@@ -17,9 +17,6 @@ constexpr double kRounding = 0x1p-24;
 // product.
 constexpr double kBoundError = 16 * kRounding;
 
-// Values below count as zero in matmul_int16 and in matrix tiles.
-constexpr double kLeastCounted = 1e-30;
-
 bool bounds_hold(double norm) { return norm >= kLeastNorm && norm <= kMostNorm; }
 
 // Scores are floats.
@@ -66,16 +63,10 @@ QueryBounds::QueryBounds(const NeighbourTable& table, MatrixView<const float> qu
 // product of their norms.
 double QueryBounds::product_error() const {
   const double columns = static_cast<double>(queries_.cols);
-  const double sum = (columns + 8) * kRounding, summing = sum / (1 - sum);
-  switch (compute_) {
-    case Compute::fp32: return summing;
-    case Compute::bf16: return 0x1p-7 + summing;
-    // Codes of a stretch of 384 columns are off by a half each: 9.8 of at least 32,767, twice.
-    case Compute::int16: return 0x1p-10 + columns / kMatmulDepth * kRounding;
-    // Sums of 1024 columns are exact.
-    case Compute::int8: return (columns / kMostInt8Block + 8) * kRounding;
-  }
-  return 1;
+  // Sums of 1024 columns are exact.
+  if (compute_ == Compute::int8) return (columns / kMostInt8Block + 8) * kRounding;
+  const double sum = (columns + 8) * kRounding;
+  return sum / (1 - sum);
 }
 
 void QueryBounds::measure(int64_t query) {
@@ -89,7 +80,7 @@ void QueryBounds::measure(int64_t query) {
   of.exact = !bounds_hold(norm) || !bounds_hold(table_.largest);
   of.error = (product_error() + kBoundError) * norm;
   const double columns = static_cast<double>(queries_.cols);
-  of.slack = kLeastCounted * std::sqrt(columns) * norm + columns * 0x1p-126;
+  of.slack = columns * 0x1p-126;
   if (rounded_)
     of.error += round_query(values, queries_.cols, rounded_.get() + query * queries_.cols);
 }
@@ -104,7 +95,7 @@ ProductBound QueryBounds::bound(int64_t query, const Best* worst) const {
   switch (table_.metric) {
     case Metric::dot: least = score; break;
     case Metric::cosine:
-      if (table_.int8) {
+      if (compute_ == Compute::int8) {
         least = score * of.norm;
       } else {  // q . x - score |q| |x| must reach zero
         const double error = of.error + std::fabs(score) * of.norm * kBoundError;

@@ -53,22 +53,23 @@ NeighbourTable::NeighbourTable(MatrixView<const float> table, const std::string&
         " rows; pass fewer than ", std::numeric_limits<int32_t>::max());
   Trace trace(kTableName, metric_name, format, table.rows, "x", table.cols);
   const auto room = static_cast<size_t>(round_up(table.rows, kBlockRows));
-  sizes.assign(room, 0.0f);
+  if (!int8) sizes.assign(room, 0.0f);
   if (metric == Metric::euclidean) offsets.assign(room, 0.0f);
+  if (metric == Metric::cosine) inverses_.assign(room, 0.0f);
   norms.assign(static_cast<size_t>(table.rows), 0.0);
   const int64_t grain = round_up(row_grain(table.cols), kBlockRows);
   parallel_for(table.rows, grain, [&](int64_t begin, int64_t end) { measure_rows(begin, end); });
   for (const double norm : norms) largest = std::max(largest, norm);
+  rounded_sizes.assign(room, 0.0f);
+  radii.assign(room, 0.0f);
   if (int8) {
-    Storage storage;
-    storage.format = "int8";
-    packed = allocate(kTableName, storage, table.rows, table.cols);
-    radii.assign(room, 0.0f);
-    parallel_for(ceil_div(table.rows, kRoundedRows), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        round_rows(i * kRoundedRows, std::min((i + 1) * kRoundedRows, table.rows));
-    });
+    lines_ = take<uint8_t>(ceil_div(table.rows, kBlockRows) * block_bytes());
+    scales_.assign(room, 0.0f);
   }
+  parallel_for(ceil_div(table.rows, kRoundedRows), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      measure_rounded(i * kRoundedRows, std::min((i + 1) * kRoundedRows, table.rows));
+  });
   if (metric != Metric::cosine) norms = {};
 }
 
@@ -79,59 +80,75 @@ void NeighbourTable::measure_rows(int64_t begin, int64_t end) {
     if (!std::isfinite(norm))
       check_finite_row(kTableName, "table", rows, row, kFiniteOnly);
     norms[row] = norm;
-    sizes[row] = rounded_up(norm * kUpward);
+    if (!int8) sizes[row] = rounded_up(norm * kUpward);
+    // Rows whose norm has no inverse are rounded to zero.
+    if (!inverses_.empty() && norm > 0x1p-120) inverses_[row] = static_cast<float>(1 / norm);
     // Less by what adding it to a product may round away.
     if (!offsets.empty()) offsets[row] = rounded_up(-norm * norm / 2 * (1 - 0x1p-21));
   }
 }
 
-// Codes, and how far their values are from the rows. `begin` is a multiple of 16.
-void NeighbourTable::round_rows(int64_t begin, int64_t end) {
-  const int64_t columns = rows.cols, count = end - begin;
-  const Memory<float> memory = take<float>(2 * kRoundedRows * columns);
-  const MatrixView<float> source(memory.get(), count, columns);
-  const MatrixView<float> rounded(memory.get() + kRoundedRows * columns, count, columns);
-  const bool unit = metric == Metric::cosine;
-  for (int64_t r = 0; r < count; ++r) {
-    const double norm = norms[begin + r], by = unit && norm > 0 ? norm : 1;
-    for (int64_t c = 0; c < columns; ++c)
-      source.row(r)[c] = static_cast<float>(rows.row(begin + r)[c] / by);
-  }
-  const int64_t first = begin / kBlockRows, blocks = ceil_div(count, kBlockRows);
+// Codes and scales; `begin` is a multiple of 16.
+void NeighbourTable::round_rows(int64_t begin, int64_t end, uint8_t* lines, float* scales) const {
+  const MatrixView<const float> some(rows.row(begin), end - begin, rows.cols, rows.stride);
   bool flawed = false;  // values are finite: norms were
-  kernels().quantize({source, packed.format, packed.group_size, packed.groups, packed.scale_type,
-                      packed.lines.get() + first * (packed.line_bytes / packed.blocks()),
-                      reinterpret_cast<float*>(packed.scales.data()) + begin, nullptr, false, 0,
-                      blocks, scratch<float>(kQuantizeScratch), &flawed});
-  kernels().dequantize({weight(begin, end), rounded, 0, blocks, false});
+  kernels().quantize({some, Format::int8, rows.cols, 1, ScaleType::fp32, lines, scales, nullptr,
+                      false, 0, ceil_div(end - begin, kBlockRows),
+                      scratch<float>(kQuantizeScratch), &flawed});
+  if (!inverses_.empty())
+    for (int64_t row = begin; row < end; ++row) scales[row - begin] *= inverses_[row];
+}
+
+// How far rounded rows are from the rows.
+void NeighbourTable::measure_rounded(int64_t begin, int64_t end) {
+  const int64_t columns = rows.cols, count = end - begin;
+  RoundedRows room(*this, count);
+  if (int8) round_rows(begin, end, lines_.get() + begin / kBlockRows * block_bytes(),
+                       scales_.data() + begin);
+  const Memory<float> memory = take<float>(count * columns);
+  const MatrixView<float> values(memory.get(), count, columns);
+  kernels().dequantize({rounded(begin, end, room), values, 0, ceil_div(count, kBlockRows), false});
   for (int64_t r = 0; r < count; ++r) {
-    const double norm = norms[begin + r], by = unit && norm > 0 ? norm : 1;
+    const double norm = norms[begin + r], by = metric == Metric::cosine && norm > 0 ? norm : 1;
     double squares = 0;
     for (int64_t c = 0; c < columns; ++c) {
-      const double apart = rows.row(begin + r)[c] / by - rounded.row(r)[c];
+      const double apart = rows.row(begin + r)[c] / by - values.row(r)[c];
       squares += apart * apart;
     }
     // A value of the product is a code times a scale; the float it was read as is off by 2^-24.
-    const double size = norm_of(rounded.row(r), columns) * (1 + 0x1p-23);
-    sizes[begin + r] = rounded_up(size);
+    const double size = norm_of(values.row(r), columns) * (1 + 0x1p-23);
+    rounded_sizes[begin + r] = rounded_up(size);
     radii[begin + r] = rounded_up((std::sqrt(squares) * kUpward + size * 0x1p-23) * (1 + 0x1p-20));
   }
 }
 
-WeightView NeighbourTable::weight(int64_t begin, int64_t end) const {
-  if (!int8) return dense_weight(rows.row(begin), end - begin, rows.cols, rows.stride);
-  WeightView w = packed.view();
-  const int64_t block = begin / kBlockRows;
-  w.data = w.lines(block, 4);
-  w.scales += block * w.scale_stride * int64_t{sizeof(float)};
-  w.rows = end - begin;
+WeightView NeighbourTable::exact(int64_t begin, int64_t end) const {
+  return dense_weight(rows.row(begin), end - begin, rows.cols, rows.stride);
+}
+
+WeightView NeighbourTable::rounded(int64_t begin, int64_t end, RoundedRows& room) const {
+  if (!int8) round_rows(begin, end, room.lines.get(), room.scales.data());
+  WeightView w;
+  w.format = Format::int8;
+  w.rows = end - begin, w.cols = rows.cols;
+  w.group_size = rows.cols, w.groups = 1, w.scale_stride = kBlockRows;
+  w.data = int8 ? lines_.get() + begin / kBlockRows * block_bytes() : room.lines.get();
+  w.scales = reinterpret_cast<const uint8_t*>(int8 ? scales_.data() + begin : room.scales.data());
   return w;
 }
 
+RoundedRows::RoundedRows(const NeighbourTable& table, int64_t rows) {
+  if (table.int8) return;
+  const int64_t blocks = ceil_div(rows, kBlockRows);
+  lines = take<uint8_t>(blocks * table.block_bytes());
+  scales.assign(static_cast<size_t>(blocks * kBlockRows), 0.0f);
+}
+
 int64_t NeighbourTable::nbytes() const {
-  return int64_t{sizeof(double)} * std::ssize(norms) +
-         int64_t{sizeof(float)} * (std::ssize(sizes) + std::ssize(radii) + std::ssize(offsets)) +
-         (int8 ? packed.nbytes() : 0);
+  const int64_t floats = std::ssize(sizes) + std::ssize(rounded_sizes) + std::ssize(radii) +
+                         std::ssize(offsets) + std::ssize(inverses_) + std::ssize(scales_);
+  return int64_t{sizeof(double)} * std::ssize(norms) + int64_t{sizeof(float)} * floats +
+         (int8 ? ceil_div(rows.rows, kBlockRows) * block_bytes() : 0);
 }
 
 }  // namespace lowbit::ops

@@ -25,10 +25,7 @@ constexpr int64_t kFirstTableRows = 64, kLeastTableRows = 128, kMostTableRows = 
 constexpr int64_t kMasksTogether = 4;
 
 Compute compute_for(const NeighbourTable& table, int64_t queries) {
-  if (table.int8) return Compute::int8;
-  if (queries < kManyRows) return Compute::fp32;
-  if (kernels().matmul_tiles) return Compute::bf16;
-  return kernels().fast_int16 ? Compute::int16 : Compute::fp32;
+  return table.int8 || queries >= kManyRows ? Compute::int8 : Compute::fp32;
 }
 
 // The k best so far of some queries: heaps, the worst first.
@@ -75,15 +72,14 @@ class Search {
         queries_(queries),
         compute_(compute),
         bounds_(table, queries, compute),
-        packed_({bounds_.multiplied(), table.weight(0, table.rows.rows)}, packing(), {},
-                rounding()) {}
+        packed_({bounds_.multiplied(), weight_of_kind()}, packing(), {}, rounding()) {}
 
   // Returns how many rows were scored.
   int64_t run(const SearchTask& task, BestRows& best) const {
     const int64_t queries = task.query_end - task.query_begin;
     const int64_t fit = std::clamp(kTaskProducts / queries, kLeastTableRows, kMostTableRows);
     const int64_t most = fit / kFirstTableRows * kFirstTableRows;
-    Tile tile(queries, most);
+    Tile tile(table_, queries, most);
     int64_t scored = 0;
     for (int64_t row = task.row_begin, count = kFirstTableRows; row < task.row_end; row += count) {
       if (row > task.row_begin) count = std::min(most, row - task.row_begin);
@@ -98,8 +94,9 @@ class Search {
  private:
   // Memory for the products of a task's queries with some rows, and what follows from them.
   struct Tile {
-    Tile(int64_t queries, int64_t rows)
+    Tile(const NeighbourTable& table, int64_t queries, int64_t rows)
         : most(rows),
+          room(table, rows),
           products(take<float>(queries * rows)),
           mask_stride(rows / kBlockRows),
           masks(take<uint16_t>(queries * mask_stride)),
@@ -107,6 +104,7 @@ class Search {
           candidates(static_cast<size_t>(rows)),
           scores(static_cast<size_t>(rows)) {}
     int64_t most;
+    RoundedRows room;
     Memory<float> products;
     int64_t mask_stride;
     Memory<uint16_t> masks;
@@ -115,6 +113,13 @@ class Search {
     std::vector<double> scores;
   };
 
+  // What packing needs to know of the rows, before there are any.
+  WeightView weight_of_kind() const {
+    if (compute_ == Compute::fp32) return table_.exact(0, table_.rows.rows);
+    WeightView w;
+    w.format = Format::int8, w.cols = w.group_size = table_.rows.cols, w.groups = 1;
+    return w;
+  }
   Packing packing() const {
     MatmulArgs args{};
     args.first.x = queries_;
@@ -133,7 +138,8 @@ class Search {
     const int64_t queries = task.query_end - task.query_begin;
     MatmulArgs args{};
     args.first = packed_.rows(task.query_begin, task.query_end);
-    args.first.weight = table_.weight(begin, end);
+    const bool int8 = compute_ == Compute::int8;
+    args.first.weight = int8 ? table_.rounded(begin, end, tile.room) : table_.exact(begin, end);
     args.scale = 1;
     args.y = {tile.products.get(), queries, end - begin, tile.most};
     multiply_here(args, compute_);
@@ -143,8 +149,9 @@ class Search {
       return values.empty() ? nullptr : values.data() + begin;
     };
     std::memset(tile.masks.get(), 0, static_cast<size_t>(2 * queries * tile.mask_stride));
-    kernels().select_rows({args.y, from(table_.offsets), from(table_.radii), from(table_.sizes),
-                           tile.bounds.data(), tile.masks.get(), tile.mask_stride});
+    kernels().select_rows({args.y, from(table_.offsets), int8 ? from(table_.radii) : nullptr,
+                           from(int8 ? table_.rounded_sizes : table_.sizes), tile.bounds.data(),
+                           tile.masks.get(), tile.mask_stride});
   }
 
   int64_t score(int64_t query, int64_t begin, int64_t end, Tile& tile, int64_t place,

@@ -28,7 +28,7 @@ class NearestNeighbours:
         |q - x|, of which the least are nearest. Rounded from float64 to float32, and then compared.
     format
         What the table is read in: "fp32", or "int8", a copy in a quarter of the memory beside the
-        table, which answers one query or a few several times as fast.
+        table, which answers one query or a few three to four times as fast.
 
     Raises
     ------
