@@ -87,7 +87,7 @@ std::unique_ptr<BoundGlove> make_glove(std::shared_ptr<BoundCounter> counter, Ar
   return bound;
 }
 
-py::tuple run(BoundGlove& bound, int64_t epoch, int64_t begin, int64_t end) {
+py::tuple run_glove(BoundGlove& bound, int64_t epoch, int64_t begin, int64_t end) {
   Passed done;
   released([&] { done = bound.trainer->run(epoch, begin, end); });
   return py::make_tuple(done.words, done.loss, done.pairs);
@@ -129,7 +129,7 @@ void bind_glove(py::module_& m) {
            }),
            "counter"_a, "table"_a.noconvert(), "dim"_a, "lr"_a, "x_max"_a, "alpha"_a,
            "grad_clip"_a, "plain_biases"_a, "seed"_a)
-      .def("run", &run, "epoch"_a, "begin"_a, "end"_a)
+      .def("run", &run_glove, "epoch"_a, "begin"_a, "end"_a)
       .def_property_readonly("chunks", [](const BoundGlove& b) { return b.trainer->rounds(); })
       .def_property_readonly("steps", [](const BoundGlove& b) { return b.pairs->steps(); })
       .def_property_readonly("in_file", [](const BoundGlove& b) { return b.pairs->in_file(); });

@@ -1,5 +1,5 @@
 // Steps of GloVe (Pennington et al., 2014). A pair of words that is symmetric makes two steps side
-// by side, on rows that have nothing in common: the processor waits for the sums of one product half
+// by side, on rows that have nothing in common: the processor waits for the sums of a product half
 // as often.
 #include <cstring>
 

@@ -131,8 +131,8 @@ void CooccurrenceCounter::spill(PairTable& table) {
   ++spilled_;
 }
 
-// Tables become runs one after the other, so that there are no two of each at a time. Where there is
-// a run in the file, the others go there, too.
+// Tables become runs one after the other, so that there are no two of each at a time. Where there
+// is a run in the file, the others go there, too.
 void CooccurrenceCounter::finish() {
   check(!counting_, "CooccurrenceCounter.finish: counting has failed");
   for (PairTable* table : std::exchange(all_tables_, {})) {

@@ -28,7 +28,7 @@ struct CountOptions {
 //
 // Each thread has a table of its own. One that is full becomes a run: its pairs sorted by tiles,
 // written to the file. In the end all runs of a tile are read together, sorted and added up. Sums
-// of whole numbers do not depend on their order, so the counts depend on neither threads nor memory.
+// of whole numbers do not depend on their order, so counts depend on neither threads nor memory.
 class CooccurrenceCounter {
  public:
   // The corpus, the tiles and the file must outlive it.
