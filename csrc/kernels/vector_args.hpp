@@ -71,10 +71,10 @@ struct GlovePair {
 
 // One step of AdaGrad after the other (Duchi et al., 2011; Pennington et al., 2014) over pairs:
 // weight / 2 diff^2 with diff = w . c - log_count, of the vector w of the pair's row and the
-// context vector c of its column; both are read before one is changed. A word has four rows of `stride`
-// floats, a multiple of 16: w, c, and for each the sums of the squares of its steps before they are
-// divided by the roots of these sums. The last floats of w are a bias and a one, those of c a one
-// and a bias.
+// context vector c of its column; both are read before one is changed. A word has four rows of
+// `stride` floats, a multiple of 16: w, c, and for each the sums of the squares of its steps before
+// they are divided by the roots of these sums. The last floats of w are a bias and a one, those of
+// c a one and a bias.
 struct GloveArgs {
   float* table;
   int64_t stride;
