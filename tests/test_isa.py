@@ -196,6 +196,30 @@ def embedded(rng: np.random.Generator) -> Iterator[Arrays]:
             ]
 
 
+@case("embed_bag", "sgd", "adagrad")
+def trained_rows(rng: np.random.Generator) -> Iterator[Arrays]:
+    """Bags, their gradients, and what optimizers make of the rows."""
+    ids, indptr = rng.integers(0, 40, 60), np.array([0, 1, 1, 3, 6, 10, 15, 60])
+    factors = normal(rng, 60)
+    for cols in (1, 17, 64, 130):
+        table, dout = normal(rng, 40, cols), normal(rng, 7, cols)
+        codes, scales = _core.quantize_rows_int8(table)
+        packed = _core.PackedMatrix.quantize(table, "int4", 32, False)
+        kinds = [(table, None), (_core.from_float32(table, "bf16"), None), (codes, scales)]
+        kinds += [(table.astype(np.float16), None), (packed, None), (_core.Int4Rows(packed), None)]
+        for rows, scale in kinds:
+            yield [_core.embed(rows, scale, ids), _core.embed_bag(rows, scale, ids, indptr, "mean")]
+            yield [_core.embed_bag(rows, scale, ids, indptr, "sum", factors)]
+        states = [np.zeros_like(table) for _ in range(4)]
+        for step in (1, 2):
+            gradient = _core.embed_bag_backward(dout, ids, indptr, "mean", None, 40)
+            _core.sgd_rows(table, *gradient, states[0], 0.1, 0.9)
+            _core.sgd_rows(table, *gradient, None, 0.1, 0.0)
+            _core.sparse_adam_rows(table, *gradient, *states[1:3], 0.1, 0.9, 0.999, 1e-8, step)
+            _core.adagrad_rows(table, *gradient, states[3], 0.1, 1e-10)
+            yield [*gradient, table.copy(), *states]
+
+
 @case("rotary")
 def turned(rng: np.random.Generator) -> Iterator[Arrays]:
     shapes = [(1, 1, 1, 2, 1), (2, 5, 3, 7, 3), (1, 40, 4, 128, 64), (3, 33, 2, 100, 48)]

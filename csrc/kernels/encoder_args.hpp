@@ -4,7 +4,7 @@
 
 #include "core/random.hpp"
 #include "core/views.hpp"
-#include "formats/table.hpp"
+#include "formats/weight.hpp"
 
 namespace lowbit {
 
@@ -140,18 +140,6 @@ inline int64_t attention_scratch(int64_t longest, int64_t head_dim) {
   return 3 * keys * dim + 3 * kQueryRows * keys + kQueryRows * dim;
 }
 
-// out[m] = word[ids[m]] + position[position_ids[m]] + type[type_ids[m]]; only `word` is required.
-struct EmbedArgs {
-  TableView word;
-  const int32_t* ids;
-  MatrixView<const float> position;
-  const int32_t* position_ids;
-  MatrixView<const float> type;
-  const int32_t* type_ids;
-  MatrixView<float> out;
-  int64_t row_begin, row_end;
-};
-
 // Pairs of columns of every head turned by the angles of its token (Su et al., 2021), in place:
 // (a, b) becomes (a cos - b sin, b cos + a sin), and with `back` the sines have the other sign.
 struct RotaryArgs {
@@ -170,14 +158,6 @@ struct RotaryArgs {
 constexpr int64_t kRotaryTokens = 32;
 
 inline int64_t rotary_scratch(int64_t pairs) { return kRotaryTokens * 4 * round_up(pairs, 32); }
-
-// Rows of a table to int8 with one scale a row: scale = absmax / 127.
-struct QuantizeRowsArgs {
-  MatrixView<const float> source;
-  int8_t* codes;
-  float* scales;
-  int64_t row_begin, row_end;
-};
 
 // Mean of the rows of every sequence, or their sum; an empty sequence gives zeros.
 struct PoolArgs {

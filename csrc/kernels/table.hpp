@@ -4,6 +4,7 @@
 #include "kernels/args.hpp"
 #include "kernels/encoder_args.hpp"
 #include "kernels/neighbour_args.hpp"
+#include "kernels/table_args.hpp"
 #include "kernels/vector_args.hpp"
 
 namespace lowbit {

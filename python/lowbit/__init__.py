@@ -23,6 +23,7 @@ _PUBLIC = {
     "MergeReport": "lowbit.adapters",
     "NearestNeighbours": "lowbit.embeddings",
     "QuantizedMatrix": "lowbit.quantization",
+    "SifPooling": "lowbit.embeddings",
     "Tokenizer": "lowbit.tokenizers",
     "WordVectors": "lowbit.embeddings",
     "linear": "lowbit.quantization",

@@ -15,6 +15,7 @@
 #include "ops/attention.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/embedding.hpp"
+#include "ops/int4_rows.hpp"
 #include "ops/int8_rounding.hpp"
 #include "ops/convert.hpp"
 #include "ops/linear.hpp"
@@ -24,6 +25,8 @@
 #include "ops/packed_matrix.hpp"
 #include "ops/pooling.hpp"
 #include "ops/positions.hpp"
+#include "ops/row_gradient.hpp"
+#include "ops/row_optimizer.hpp"
 #include "simd_probe.hpp"
 
 namespace lowbit {
@@ -192,6 +195,23 @@ void run_rows(Results& results) {
   }
 }
 
+void run_bags(Results& results, Matrix& table, const std::vector<int32_t>& ids) {
+  const int64_t indptr[] = {0, 1, 1, 3, 6, 10, 15, 50}, cols = table.cols;
+  const ops::Bags bags{{ids.data(), nullptr, 50}, {indptr, 8}, {}, "mean"};
+  const ops::Int4Rows int4 = ops::int4_rows(ops::quantize(table.view(), {"int4", 16, false}));
+  Matrix out(7, cols), squares(40, cols);
+  for (const TableView& t : {TableView{Format::fp32, 40, cols, table.data.data()}, int4.view()}) {
+    ops::embed_bag(t, bags, out.view());
+    out.keep_in(results["embed_bag"]);
+  }
+  const ops::RowGradient g = ops::embed_bag_backward(out.view(), bags, 40);
+  const ops::RowUpdate update{table.view(), {g.rows.get(), g.count},
+                              {g.values.get(), g.count, cols}};
+  ops::sgd_rows(update, squares.view(), 0.1, 0.9);
+  ops::adagrad_rows(update, squares.view(), 0.1, 1e-10);
+  table.keep_in(results["sgd"]), squares.keep_in(results["adagrad"]);
+}
+
 void run_embed(Results& results) {
   for (int64_t cols : {1, 17, 64}) {
     Matrix table = Matrix::random(5, 40, cols), position = Matrix::random(6, 9, cols);
@@ -212,9 +232,10 @@ void run_embed(Results& results) {
                                TableView{Format::bf16, 40, cols, words.data(), nullptr},
                                TableView{Format::int8, 40, cols, codes.data(), scales.data()}}) {
       Matrix out(50, cols);
-      ops::embed(t, {ids.data(), 50}, positions, {}, out.view());
+      ops::embed(t, {ids.data(), nullptr, 50}, positions, {}, out.view());
       out.keep_in(results["embed"]);
     }
+    run_bags(results, table, ids);
   }
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit import _core
 from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
+from lowbit.embeddings.row_training import RowGradient
 from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.packing import BLOCK_ROWS, pack_scales
 from lowbit.quantization.search import quantize_to, row_chunks, search_scales
@@ -28,10 +29,13 @@ class Embedding:
     table
         Vectors [rows, dim].
     format
-        "fp32"; "bf16" or "fp16", half the size; "int8", a quarter, with one scale a row; "nf4",
-        "int4", "fp4" or "mxfp4", an eighth, with a searched scale for every 64 columns ("nf4" has
+        "fp32"; "bf16" or "fp16", half the size; "int8", a quarter, with one scale a row; "int4",
+        "nf4", "fp4" or "mxfp4", an eighth, with a searched scale for every 64 columns ("nf4" has
         them in 8 bits).
-        Rows in four bits lie 16 side by side, so looking one up takes longer.
+        Rows of "nf4", "fp4" and "mxfp4" lie 16 side by side, so looking one up takes longer.
+
+    A float32 table in rows of their own is kept as it is, not copied; so an optimizer of
+    `lowbit.embeddings` that trains the embedding trains that array.
 
     Examples
     --------
@@ -41,6 +45,8 @@ class Embedding:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     >>> embedding.pool(np.array([0, 1, 2]), np.array([0, 2, 3]), mode="mean").tolist()
     [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    >>> embedding.pool([0, 2], [0, 2], mode="sum", weights=[0.5, 2.0]).tolist()
+    [[0.5, 0.0, 2.0]]
     """
 
     def __init__(self, table: Any, format: str = "fp32") -> None:
@@ -89,7 +95,7 @@ class Embedding:
             for first, end in row_chunks(*shape):
                 self._rows[first:end] = convert(read(first, end))
         else:
-            self._rows = _packed(read, shape, format)
+            self._rows = _by_row(_packed(read, shape, format))
 
     @classmethod
     def from_packed(cls, table: QuantizedMatrix) -> Embedding:
@@ -102,7 +108,7 @@ class Embedding:
         Embedding(4x32, int8, 0.0 MB)
         """
         self = cls.__new__(cls)
-        self.format, self._rows, self._scales = table.format, table._packed, None
+        self.format, self._rows, self._scales = table.format, _by_row(table._packed), None
         if table.format == "int8" and table.scales().shape[1] == 1:
             self._rows, self._scales = table.codes(), table.scales()[:, 0].copy()
         return self
@@ -112,7 +118,7 @@ class Embedding:
         if self._scales is not None:
             packed = QuantizedMatrix.from_codes("int8", self._rows, self._scales[:, None], None)
             return packed._packed
-        return self._rows
+        return self._rows.packed() if isinstance(self._rows, _core.Int4Rows) else self._rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -134,6 +140,8 @@ class Embedding:
             return bf16_to_float32(self._rows)
         if isinstance(self._rows, _core.PackedMatrix):
             return _core.dequantize(self._rows)
+        if isinstance(self._rows, _core.Int4Rows):
+            return self(np.arange(self.shape[0]))
         if self._scales is not None:
             return self._rows.astype(np.float32) * self._scales[:, None]
         return self._rows.astype(np.float32, copy=False)
@@ -141,23 +149,47 @@ class Embedding:
     def __call__(self, ids: Any) -> np.ndarray:
         """The rows of `ids` [...], float32 [..., dim].
 
+        All ids are checked before the first row is read.
+
         Raises
         ------
         TypeError
             If ids are not integers.
         IndexError
-            If an id is no row; the message says which.
+            If an id is no row; the message says which, and where it stands.
         """
-        indices = _as_ids(ids, self.shape[0])
+        indices = _as_ids(ids)
         rows = _core.embed(self._rows, self._scales, indices.reshape(-1))
         return rows.reshape(*indices.shape, self.shape[1])
+
+    def backward(self, dout: Any, ids: Any) -> RowGradient:
+        """The gradient of the table, whose rows of `ids` [...] have the gradient dout [..., dim].
+
+        Rows that come more than once are summed in the order of the ids, so the bits do not depend
+        on the number of threads.
+
+        Examples
+        --------
+        >>> gradient = Embedding(np.zeros((9, 2))).backward([[1, 2], [3, 4], [5, 6]], [7, 1, 7])
+        >>> gradient.rows.tolist(), gradient.values.tolist()
+        ([1, 7], [[3.0, 4.0], [6.0, 8.0]])
+        """
+        indices = _as_ids(ids)
+        array = as_float32(dout, "Embedding.backward", "dout")
+        if array.shape != (*indices.shape, self.shape[1]):
+            raise ValueError(
+                f"Embedding.backward: dout has shape {array.shape}, expected "
+                f"{(*indices.shape, self.shape[1])}"
+            )
+        rows = array.reshape(indices.size, self.shape[1])
+        return RowGradient(*_core.embed_backward(rows, indices.reshape(-1), self.shape[0]))
 
     def first_rows(self, count: int) -> np.ndarray:
         """The rows 0 to count, float32 [count, dim] or, where nothing is decoded, all there are."""
         return self._rows if self.format == "fp32" else self(np.arange(count))
 
-    def pool(self, ids: Any, indptr: Any, mode: str = "mean") -> np.ndarray:
-        """One vector per bag of ids.
+    def pool(self, ids: Any, indptr: Any, mode: str = "mean", weights: Any = None) -> np.ndarray:
+        """One vector per bag of ids, float32 [bags, dim].
 
         Parameters
         ----------
@@ -167,11 +199,40 @@ class Embedding:
             [bags + 1]: bag b is ids[indptr[b]:indptr[b + 1]]; an empty bag gives zeros.
         mode
             "mean" or "sum".
+        weights
+            A factor for each id, float32; only with "sum".
+
+        Raises
+        ------
+        TypeError, IndexError
+            As when rows are looked up.
+        ValueError
+            If the mode is not known, indptr does not rise from 0 to the number of ids, or weights
+            do not fit.
         """
-        if mode not in ("mean", "sum"):
-            raise ValueError(f'Embedding.pool: mode="{mode}" is not known; use "mean" or "sum"')
-        rows = self(np.asarray(ids).reshape(-1))
-        return _core.pool(rows, np.ascontiguousarray(indptr, np.int64), mode)
+        bags = _as_bags("Embedding.pool", ids, indptr, mode, weights)
+        return _core.embed_bag(self._rows, self._scales, *bags)
+
+    def pool_backward(
+        self, dout: Any, ids: Any, indptr: Any, mode: str = "mean", weights: Any = None
+    ) -> RowGradient:
+        """The gradient of the table, whose `pool` with these arguments has the gradient dout.
+
+        Examples
+        --------
+        >>> table = Embedding(np.zeros((9, 2)))
+        >>> gradient = table.pool_backward([[2, 4], [6, 8]], [7, 1, 7], [0, 2, 3])
+        >>> gradient.rows.tolist(), gradient.values.tolist()
+        ([1, 7], [[1.0, 2.0], [7.0, 10.0]])
+        """
+        bags = _as_bags("Embedding.pool_backward", ids, indptr, mode, weights)
+        array = as_float32(dout, "Embedding.pool_backward", "dout", ndim=2)
+        if array.shape[1] != self.shape[1]:
+            raise ValueError(
+                f"Embedding.pool_backward: dout has {array.shape[1]} columns, the table "
+                f"{self.shape[1]}"
+            )
+        return RowGradient(*_core.embed_bag_backward(array, *bags, self.shape[0]))
 
     def __repr__(self) -> str:
         rows, dim = self.shape
@@ -215,17 +276,28 @@ def _stored_scales(
     return kept, column.scales().reshape(scales.shape)
 
 
-def _as_ids(ids: Any, rows: int) -> np.ndarray:
-    """Ids as int32; what does not fit is refused, never wrapped round."""
+def _by_row(packed: _core.PackedMatrix) -> Any:
+    """The same rows one after the other, where there is a layout for that."""
+    return _core.Int4Rows(packed) if _core.Int4Rows.fits(packed) else packed
+
+
+def _as_ids(ids: Any) -> np.ndarray:
+    """Ids as int32 or int64; what does not fit becomes one that is refused, never wrapped round."""
     array = np.asarray(ids)
     if array.dtype.kind not in "iu":
         if array.size:
             raise TypeError(f"Embedding: ids have dtype {array.dtype}; pass integers")
         array = array.astype(np.int32)
-    flat = array.reshape(-1)
-    wrong = np.nonzero((flat < 0) | (flat >= rows))[0]
-    if len(wrong):
-        raise IndexError(
-            f"Embedding: id {flat[wrong[0]]} at position {wrong[0]} is not between 0 and {rows - 1}"
-        )
-    return np.ascontiguousarray(array, np.int32)
+    if array.dtype == np.uint64:
+        array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
+    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
+
+
+def _as_bags(function: str, ids: Any, indptr: Any, mode: str, weights: Any) -> tuple[Any, ...]:
+    """Ids, indptr, mode and weights as the kernels take them."""
+    bounds = np.asarray(indptr)
+    if bounds.dtype.kind not in "iu":
+        raise TypeError(f"{function}: indptr has dtype {bounds.dtype}; pass integers")
+    factors = None if weights is None else as_float32(weights, function, "weights").reshape(-1)
+    flat = _as_ids(ids).reshape(-1)
+    return flat, np.ascontiguousarray(bounds, np.int64), mode, factors
