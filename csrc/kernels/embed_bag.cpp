@@ -29,21 +29,15 @@ template <int count, bool weighted, class Rows>
     rows.find(a.ids[first + k], row[k]);
     weight[k] = weighted ? set1(a.weights[first + k]) : zero();
   }
-  for_lines<Rows>(
-      a.table.cols,
-      [&](int64_t c) {
+  for_lines(rows, ahead, a.table.cols, [&](int64_t c, int lanes) {
+    F32 sum = finish.begins ? zero() : read(out + c, lanes);
 #pragma GCC unroll 4
-        for (int k = 0; k < count; ++k) rows.prefetch(ahead[k], c);
-      },
-      [&](int64_t c, int lanes) {
-        F32 sum = finish.begins ? zero() : read(out + c, lanes);
-#pragma GCC unroll 4
-        for (int k = 0; k < count; ++k) {
-          const F32 values = rows.read(row[k], c, lanes);
-          sum = weighted ? fma(weight[k], values, sum) : sum + values;
-        }
-        write(out + c, finish.scaled ? sum * finish.scale : sum, lanes);
-      });
+    for (int k = 0; k < count; ++k) {
+      const F32 values = rows.read(row[k], c, lanes);
+      sum = weighted ? fma(weight[k], values, sum) : sum + values;
+    }
+    write(out + c, finish.scaled ? sum * finish.scale : sum, lanes);
+  });
 }
 
 template <bool weighted, class Rows>

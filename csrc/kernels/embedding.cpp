@@ -5,37 +5,50 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-template <class Rows>
-void embed_rows(const Rows& rows, const EmbedArgs& a) {
+// Rows as they are, to `write_row`(out, values, lanes).
+template <class Rows, class Write>
+inline void copy_rows(const Rows& rows, const EmbedArgs& a, Write&& write_row) {
+  const int64_t last = a.id_count - 1;
   for (int64_t r = a.row_begin; r < a.row_end; ++r) {
-    const int64_t last = a.id_count - 1;
-    const int64_t ahead = a.ids[r + kRowsAhead < last ? r + kRowsAhead : last];
+    const int64_t ahead[] = {a.ids[r + kRowsAhead < last ? r + kRowsAhead : last]};
+    float* out = a.out.row(r);
+    typename Rows::Row row;
+    rows.find(a.ids[r], row);
+    for_lines(rows, ahead, a.word.cols, [&](int64_t c, int lanes) {
+      write_row(out + c, rows.read(row, c, lanes), lanes);
+    });
+  }
+}
+
+// Added in the order of BERT: word and type first.
+template <class Rows>
+void add_rows(const Rows& rows, const EmbedArgs& a) {
+  const int64_t last = a.id_count - 1;
+  for (int64_t r = a.row_begin; r < a.row_end; ++r) {
+    const int64_t ahead[] = {a.ids[r + kRowsAhead < last ? r + kRowsAhead : last]};
     const float* position = a.position ? a.position.row(a.position_ids[r]) : nullptr;
     const float* type = a.type ? a.type.row(a.type_ids[r]) : nullptr;
     float* out = a.out.row(r);
     typename Rows::Row row;
     rows.find(a.ids[r], row);
-    // A line of the row ahead for each line of this one: all at once would wait for each other.
-    for_lines<Rows>(
-        a.word.cols, [&](int64_t c) { rows.prefetch(ahead, c); },
-        [&](int64_t c, int lanes) {
-          F32 sum = rows.read(row, c, lanes);
-          // Word and type first: the order in which BERT adds them.
-          if (type) sum = sum + read(type + c, lanes);
-          if (position) sum = sum + read(position + c, lanes);
-          if (a.stream)
-            stream(out + c, sum);
-          else
-            write(out + c, sum, lanes);
-        });
+    for_lines(rows, ahead, a.word.cols, [&](int64_t c, int lanes) {
+      F32 sum = rows.read(row, c, lanes);
+      if (type) sum = sum + read(type + c, lanes);
+      if (position) sum = sum + read(position + c, lanes);
+      write(out + c, sum, lanes);
+    });
   }
-  if (a.stream) stream_fence();
 }
 
 }  // namespace
 
 void embed(const EmbedArgs& a) noexcept {
-  visit_rows(a.word, [&](const auto& rows) { embed_rows(rows, a); });
+  visit_rows(a.word, [&](const auto& rows) {
+    if (a.position || a.type) return add_rows(rows, a);
+    if (!a.stream) return copy_rows(rows, a, [](float* p, F32 v, int n) { write(p, v, n); });
+    copy_rows(rows, a, [](float* p, F32 v, int) { stream(p, v); });
+    stream_fence();
+  });
 }
 
 void quantize_rows(const QuantizeRowsArgs& a) noexcept {

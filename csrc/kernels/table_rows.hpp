@@ -19,7 +19,12 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-inline void prefetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
+//
+// GCC takes a function that does nothing but ask for lines for one without any effect and leaves its
+// calls out, unless it is inlined before: so they all are, always.
+#define LOWBIT_ALWAYS_INLINE [[gnu::always_inline]] inline
+
+LOWBIT_ALWAYS_INLINE void prefetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 template <class Dense>
 class DenseRows {
@@ -34,7 +39,7 @@ class DenseRows {
   F32 read(Row row, int64_t column, int lanes) const {
     return load_some<Dense>(row + column, lanes);
   }
-  void prefetch(int64_t id, int64_t column) const {
+  LOWBIT_ALWAYS_INLINE void prefetch(int64_t id, int64_t column) const {
     prefetch_line(data_ + id * cols_ + column);
   }
 
@@ -61,7 +66,7 @@ class Int8Rows {
       for (int i = 0; i < lanes; ++i) tile[i] = codes[i];
     return to_float(load_i8(lanes == kLanes ? codes : tile)) * row.scale;
   }
-  void prefetch(int64_t id, int64_t column) const {
+  LOWBIT_ALWAYS_INLINE void prefetch(int64_t id, int64_t column) const {
     if (column == 0) prefetch_line(scales_ + id);
     prefetch_line(data_ + id * cols_ + column);
   }
@@ -94,7 +99,7 @@ class Int4Rows {
     const I32 codes = (column & 16 ? shift_right<4>(bytes) : bytes) & set1i(15);
     return to_float(codes - set1i(8)) * set1(row.scales[column >> group_shift_]);
   }
-  void prefetch(int64_t id, int64_t column) const {
+  LOWBIT_ALWAYS_INLINE void prefetch(int64_t id, int64_t column) const {
     const int8_t* row = data_ + id * row_bytes_;
     if (column == 0) prefetch_line(row + row_bytes_ - 1);
     prefetch_line(row + column / 2);
@@ -128,7 +133,7 @@ class PackedRows {
       values[i] = row.panel[(at + i) * kLanes + row.id % kBlockRows];
     return load(values);
   }
-  void prefetch(int64_t, int64_t) const {}  // decoding takes longer than the memory
+  LOWBIT_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}  // decoding takes longer than the memory
 
  private:
   const WeightView& w_;
@@ -147,15 +152,20 @@ inline void visit_rows(const TableView& t, Use&& use) {
   }
 }
 
-// Calls use(column, lanes) for 16 columns at a time, and before each line's first `ask(column)`.
-template <class Rows, class Ask, class Use>
-inline void for_lines(int64_t columns, Ask&& ask, Use&& use) {
+// Calls use(column, lanes) for 16 columns at a time. Before each line of a row it asks for the same
+// line of the rows `ahead`, one of each in turn: all of a row at once would wait for each other.
+template <int count, class Rows, class Use>
+LOWBIT_ALWAYS_INLINE void for_lines(const Rows& rows, const int64_t (&ahead)[count],
+                                    int64_t columns, Use&& use) {
   for (int64_t c = 0; c < columns; c += Rows::kLineColumns) {
-    ask(c);
+#pragma GCC unroll 4
+    for (int k = 0; k < count; ++k) rows.prefetch(ahead[k], c);
     const int64_t left = columns - c;
     for_columns(left < Rows::kLineColumns ? left : Rows::kLineColumns,
                 [&](int64_t i, int lanes) { use(c + i, lanes); });
   }
 }
+
+#undef LOWBIT_ALWAYS_INLINE
 
 }  // namespace lowbit::LOWBIT_ISA
