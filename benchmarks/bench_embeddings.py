@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 import process
 from rivals import embeddings as rivals
-from rivals import positions
 from turns import Subject, take_turns
 
 import lowbit as lb
@@ -117,19 +116,13 @@ def torch_subjects(
 
 
 def copies(nbytes: int, threads: int) -> list[tuple[str, Subject]]:
-    """Copies of as many bytes as the rows of a call, from memory in order."""
+    """Copies of as many bytes as the rows of a call have, every time to and from another place."""
     ones = np.ones(nbytes // 4)
     try:
-        copy = positions.copying(nbytes, threads)
-        return [("copy", Subject("copy, torch", copy, ones, 0.0, 2 * nbytes))]
+        name, copy = "copy, torch", rivals.torch_copies(nbytes, CALLS, threads)
     except ImportError:
-        source, target = np.ones(nbytes // 4, np.float32), np.zeros(nbytes // 4, np.float32)
-
-        def run() -> np.ndarray:
-            np.copyto(target, source)
-            return target
-
-        return [("copy", Subject("copy, NumPy", run, ones, 0.0, 2 * nbytes))]
+        name, copy = "copy, NumPy", rivals.numpy_copies(nbytes, CALLS)
+    return [("copy", Subject(name, copy, ones, 0.0, 2 * nbytes))]
 
 
 def collect(options: argparse.Namespace) -> dict[str, Subject]:

@@ -17,6 +17,36 @@ def numpy_rows(table: np.ndarray, count: int) -> Call:
     return lambda ids: np.take(table, ids, axis=0, out=out, mode="clip")
 
 
+def numpy_copies(nbytes: int, count: int) -> Callable[[], np.ndarray]:
+    """Copies of `nbytes` from one of `count` places to another, the next with every call."""
+    source, target = (np.full((count, nbytes // 4), x, np.float32) for x in (1, 0))
+    at = -1
+
+    def run() -> np.ndarray:
+        nonlocal at
+        at = (at + 1) % count
+        np.copyto(target[at], source[at])
+        return target[at]
+
+    return run
+
+
+def torch_copies(nbytes: int, count: int, threads: int) -> Callable[[], np.ndarray]:
+    """The same by torch, on several threads."""
+    import torch
+
+    torch.set_num_threads(threads)
+    source, target = torch.ones(count, nbytes // 4), torch.zeros(count, nbytes // 4)
+    at = -1
+
+    def run() -> np.ndarray:
+        nonlocal at
+        at = (at + 1) % count
+        return target[at].copy_(source[at]).numpy()
+
+    return run
+
+
 class TorchTable:
     """A table in torch, float32 or one of its own types, that shares the memory of `table`."""
 

@@ -6,6 +6,7 @@
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/formats.hpp"
+#include "ops/streaming.hpp"
 
 namespace lowbit::ops {
 namespace {
@@ -28,13 +29,6 @@ void check_lookup(const char* name, const Lookup& lookup, int64_t count, int64_t
         " columns, the word table ", cols);
   check_size("embed", name, lookup.ids, count);
   check_row_ids("embed", name, lookup.ids.data, lookup.ids.size, lookup.table.rows);
-}
-
-// Results of this size are streamed to memory, as those of dequantize are.
-bool is_streamed(MatrixView<float> out) {
-  constexpr int64_t kStreamed = int64_t{16} << 20;
-  const bool aligned = reinterpret_cast<uintptr_t>(out.data) % 64 == 0 && out.stride % 16 == 0;
-  return aligned && out.rows * out.cols * int64_t{sizeof(float)} >= kStreamed;
 }
 
 }  // namespace

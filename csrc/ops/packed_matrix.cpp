@@ -11,6 +11,7 @@
 #include "ops/check.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/scales.hpp"
+#include "ops/streaming.hpp"
 
 namespace lowbit::ops {
 namespace {
@@ -243,20 +244,6 @@ PackedMatrix quantize_to(MatrixView<const float> w, MatrixView<const float> scal
   choice.store();
   return m;
 }
-
-namespace {
-
-// Results of this size are streamed to memory: most of one would have left the caches before it is
-// read, and a line that is stored is read from memory first. Together with a sum of the result that
-// follows at once (Zen 4, 32 MB of cache) streaming is even here, and a quarter faster at 24 MB.
-constexpr int64_t kStreamedBytes = int64_t{16} << 20;
-
-bool is_streamed(MatrixView<float> out) {
-  const bool aligned = reinterpret_cast<uintptr_t>(out.data) % 64 == 0 && out.stride % 16 == 0;
-  return aligned && out.rows * out.cols * int64_t{sizeof(float)} >= kStreamedBytes;
-}
-
-}  // namespace
 
 void dequantize(const WeightView& w, MatrixView<float> out) {
   check(out.rows == w.rows && out.cols == w.cols, "dequantize: out is (", out.rows, ", ", out.cols,
