@@ -1,6 +1,6 @@
-// An embedding table [rows, cols] as the kernels see it: fp32, bf16, fp16, int8 with a scale per row,
-// or int4 with a scale per group, whose rows are contiguous; or a packed matrix of weight.hpp, whose
-// rows lie 16 side by side, which takes longest to look up.
+// An embedding table [rows, cols] as the kernels see it: fp32, bf16, fp16, int8 with a scale per
+// row, or int4 with a scale per group, whose rows are contiguous; or a packed matrix of weight.hpp,
+// whose rows lie 16 side by side, which takes longest to look up.
 //
 // A row of int4 is row_bytes long, a multiple of 16: first its codes, 16 bytes for 32 columns, of
 // which byte b holds column b in its low and column 16 + b in its high nibble; then one float per

@@ -1,4 +1,4 @@
-// Sums and means of rows of an embedding table. Gradients are such sums, too (ops/row_gradient.cpp).
+// Sums and means of rows of an embedding table. Gradients are such sums, too: ops/row_gradient.cpp.
 #include "kernels/table_args.hpp"
 #include "kernels/table_rows.hpp"
 

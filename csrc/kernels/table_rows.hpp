@@ -20,8 +20,8 @@
 namespace lowbit::LOWBIT_ISA {
 
 //
-// GCC takes a function that does nothing but ask for lines for one without any effect and leaves its
-// calls out, unless it is inlined before: so they all are, always.
+// GCC takes a function that does nothing but ask for lines for one without any effect and leaves
+// its calls out, unless it is inlined before: so they all are, always.
 #define LOWBIT_ALWAYS_INLINE [[gnu::always_inline]] inline
 
 LOWBIT_ALWAYS_INLINE void prefetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
@@ -133,7 +133,8 @@ class PackedRows {
       values[i] = row.panel[(at + i) * kLanes + row.id % kBlockRows];
     return load(values);
   }
-  LOWBIT_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}  // decoding takes longer than the memory
+  // Not at all: decoding takes longer than reading.
+  LOWBIT_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
 
  private:
   const WeightView& w_;

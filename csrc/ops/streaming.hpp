@@ -5,9 +5,9 @@
 
 namespace lowbit::ops {
 
-// Results of this size are streamed: most of one would have left the caches before it is read, and a
-// line that is stored is read from memory first. Together with a sum of the result that follows at
-// once (Zen 4, 32 MB of cache) streaming is even here, and a quarter faster at 24 MB.
+// Results of this size are streamed: most of one would have left the caches before it is read, and
+// a line that is stored is read from memory first. Together with a sum of the result that follows
+// at once (Zen 4, 32 MB of cache) streaming is even here, and a quarter faster at 24 MB.
 constexpr int64_t kStreamedBytes = int64_t{16} << 20;
 
 inline bool is_streamed(MatrixView<float> out) {
