@@ -16,7 +16,6 @@ from lowbit.embeddings.word_queries import WordQueries
 from lowbit.embeddings.word_runs import WordRun
 from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
 from lowbit.embeddings.word_training import METHODS, Progress, decode_words, read_corpus
-from lowbit.files.word_vector_files import WordTable, read_word_vectors, write_word_vectors
 
 
 class WordVectors(ContinuedTraining, WordQueries):
@@ -248,6 +247,8 @@ class WordVectors(ContinuedTraining, WordQueries):
         FileFormatError
             If the file is broken.
         """
+        from lowbit.files.word_vector_files import read_word_vectors
+
         return cls(*read_word_vectors(path, format, errors, limit, mmap))
 
     def save(
@@ -280,6 +281,8 @@ class WordVectors(ContinuedTraining, WordQueries):
         >>> WordVectors.load(path)["b"].tolist()
         [0.0, 1.0]
         """
+        from lowbit.files.word_vector_files import WordTable, write_word_vectors
+
         state = self._needed_state("save") if training else None
         table = WordTable(self.words, self.vectors, self.counts, self.subwords, state)
         write_word_vectors(path, table, format)
