@@ -9,6 +9,14 @@ from lowbit import __version__, _core
 from lowbit.cli.console import one_line
 from lowbit.cli.embed_arguments import add_distill_options, add_embed_options
 from lowbit.cli.option_values import BUNDLED, number, size, whole
+from lowbit.cli.shared_options import (
+    add_allow_empty,
+    add_batch_size,
+    add_model_folder,
+    add_no_plot,
+    add_text_column,
+    add_text_count,
+)
 from lowbit.cli.tokenizer_arguments import add_tokenize_options, add_train_tokenizer_options
 from lowbit.cli.vector_arguments import add_similar_options, add_train_vectors_options
 
@@ -107,8 +115,8 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "embed", "turn texts, or words where they stand, into vectors")
     add_embed_options(parser)
     _add_model(parser, format="fp32")
-    _add_text_column(parser)
-    _add_allow_empty(parser)
+    add_text_column(parser)
+    add_allow_empty(parser)
 
 
 def _add_distill(commands: argparse._SubParsersAction) -> None:
@@ -118,13 +126,7 @@ def _add_distill(commands: argparse._SubParsersAction) -> None:
 
 def _add_quantize(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "quantize", "store a model in few bits and say what that costs")
-    parser.add_argument(
-        "model",
-        metavar="FOLDER",
-        nargs="?",
-        help=f"BERT-family folder (default: {BUNDLED})",
-    )
-    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
+    add_model_folder(parser)
     _add_formats(parser)
     _add_rounding(parser)
     _add_activations(parser)
@@ -133,15 +135,9 @@ def _add_quantize(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="other texts, whose vectors are compared with those of the original model",
     )
-    _add_text_column(parser)
-    parser.add_argument(
-        "--texts",
-        type=whole(1, 100_000),
-        default=400,
-        metavar="N",
-        help="of each file to use, spread over it (default: %(default)s)",
-    )
-    _add_no_plot(parser)
+    add_text_column(parser)
+    add_text_count(parser, 1, 100_000, "of each file to use, spread over it")
+    add_no_plot(parser)
 
 
 def _add_formats(parser: argparse.ArgumentParser) -> None:
@@ -275,9 +271,9 @@ def _add_data(parser: argparse.ArgumentParser, required: bool) -> argparse._Argu
         required=required,
         help=f"TSV, CSV or JSONL of texts and labels{default}",
     )
-    _add_text_column(group)
+    add_text_column(group)
     group.add_argument("--label-column", metavar="NAME", help="column of the labels")
-    _add_allow_empty(group)
+    add_allow_empty(group)
     return group
 
 
@@ -294,7 +290,7 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_he
     )
     group.add_argument("--epochs", type=whole(1, 100_000), default=epochs, metavar="N")
     group.add_argument("--steps", type=whole(1, 10**9), metavar="N", help="instead of --epochs")
-    group.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+    add_batch_size(group)
     group.add_argument(
         "--lr", type=number(0, 10, open_low=True), metavar="X", help="default: 1e-3, weights: 1e-4"
     )
@@ -302,22 +298,7 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, out: str, out_he
     group.add_argument("--pooling", choices=["mean", "cls"], default="mean")
     group.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N")
     group.add_argument("--out", default=out, metavar="FOLDER", help=f"{out_help} (%(default)s)")
-    _add_no_plot(group)
-
-
-# What several commands have, declared once.
-
-
-def _add_text_column(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--text-column", metavar="NAME", help="column of the texts")
-
-
-def _add_allow_empty(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--allow-empty", action="store_true", help="accept empty texts")
-
-
-def _add_no_plot(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+    add_no_plot(group)
 
 
 def _add_embeddings(parser: argparse._ActionsContainer, default: str) -> None:

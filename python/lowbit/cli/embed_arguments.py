@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lowbit.cli.option_values import BUNDLED, number, whole, whole_numbers, words
+from lowbit.cli.option_values import number, whole, whole_numbers, words
+from lowbit.cli.shared_options import (
+    add_batch_size,
+    add_model_folder,
+    add_text_column,
+    add_text_count,
+)
 
 # As lowbit.models.pooling.POOLINGS and others, which take a while to import; a test compares them.
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
@@ -30,7 +36,7 @@ def add_embed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-normalize", action="store_true", help="leave the length of the vectors as it is"
     )
-    parser.add_argument("--batch-size", type=whole(1, 4096), default=32, metavar="N")
+    add_batch_size(parser)
     layers = parser.add_argument_group("layers")
     layers.add_argument(
         "--layer",
@@ -77,13 +83,7 @@ def _add_words(group: argparse._ArgumentGroup) -> None:
 
 def add_distill_options(parser: argparse.ArgumentParser) -> None:
     """All options of the command."""
-    parser.add_argument(
-        "model",
-        metavar="FOLDER",
-        nargs="?",
-        help=f"BERT-family folder (default: {BUNDLED})",
-    )
-    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to make")
+    add_model_folder(parser)
     parser.add_argument(
         "--dim",
         type=whole(0, 65536),
@@ -110,11 +110,5 @@ def add_distill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", metavar="FILE", help="texts whose cosines are compared with those of the model"
     )
-    parser.add_argument("--text-column", metavar="NAME", help="column of the texts of --check")
-    parser.add_argument(
-        "--texts",
-        type=whole(3, 10_000),
-        default=400,
-        metavar="N",
-        help="of --check to use, spread over the file (default: %(default)s)",
-    )
+    add_text_column(parser, of="--check")
+    add_text_count(parser, 3, 10_000, "of --check to use, spread over the file")
