@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from lowbit.embeddings.word_training import (
     LEARNING_RATE,
     SECONDS_OF_A_STEP,
     Progress,
-    TrainingProgress,
     new_table,
+    print_progress,
     run_epochs,
 )
 from lowbit.quantization.allocation import parse_size
@@ -173,16 +173,7 @@ def train_glove(
             plain_biases=options.plain_biases,
             seed=seed,
         )
-        run_epochs(trainer, epochs, trainer.steps, _print_progress if show else progress)
+        report = partial(print_progress, unit="pairs") if show else progress
+        run_epochs(trainer, epochs, trainer.steps, report)
     vectors, contexts = table[:, 0, :dim], table[:, 1, :dim]
     return np.ascontiguousarray(vectors + contexts if options.vectors == "sum" else vectors)
-
-
-def _print_progress(at: TrainingProgress) -> Any:
-    end = "\n" if at.words == at.total_words else ""
-    print(
-        f"\repoch {at.epoch} of {at.epochs}: {at.words / max(at.total_words, 1):4.0%}, "
-        f"{at.words_per_second:,.0f} pairs/s, loss {at.loss:.4f}",
-        end=end,
-        file=sys.stderr,
-    )

@@ -147,7 +147,7 @@ def run_epochs(
 
     `words` are those of an epoch. It begins with an epoch and a chunk of it.
     """
-    report = progress if callable(progress) else _print_progress if progress else None
+    report = progress if callable(progress) else print_progress if progress else None
     began, first = time.perf_counter(), begin[1]
     before = passed = begin[0] * words + (trainer.words_before(first) if first else 0)
     step = SHARDS * max(1, _core.get_num_threads())
@@ -172,11 +172,12 @@ def run_epochs(
         first = 0
 
 
-def _print_progress(at: TrainingProgress) -> None:
+def print_progress(at: TrainingProgress, unit: str = "words") -> None:
+    """One line on standard error, which the next call writes over; `unit` is what is counted."""
     share = at.words / max(at.total_words, 1)
     end = "\n" if at.words == at.total_words else ""
     print(
-        f"\repoch {at.epoch} of {at.epochs}: {share:4.0%}, {at.words_per_second:,.0f} words/s, "
+        f"\repoch {at.epoch} of {at.epochs}: {share:4.0%}, {at.words_per_second:,.0f} {unit}/s, "
         f"loss {at.loss:.4f}",
         end=end,
         file=sys.stderr,
