@@ -90,13 +90,13 @@ def show(names: list[str], results: list[list[dict[str, Any]]], folder: Path, th
     base: np.ndarray | None = None
     rows = []
     for name, rounds in zip(names, results, strict=True):
-        if "error" in rounds[-1]:
-            rows.append([name, rounds[-1]["error"][:60], "-", "-"])
+        if failed := process.failure(name, rounds, 4):
+            rows.append(failed)
             continue
         vectors = np.load(folder / f"{name}.npy")
         base = vectors if base is None else base
         speed = process.median_and_range([figures["sentences_per_second"] for figures in rounds])
-        peak = f"{max(figures['peak_mb'] for figures in rounds):.0f} MB"
+        peak = process.peak_memory(rounds)
         cosines = (vectors * base).sum(axis=1)
         rows.append([name, speed, peak, f"{cosines.mean():.6f} / {cosines.min():.6f}"])
     print(f"\n{process.machine()}, {threads} threads, {len(results[-1])} rounds\n")
@@ -124,10 +124,7 @@ def main() -> None:
         return
     if not options.data:
         parser.error("--data is needed")
-    if not options.model:
-        from lowbit.files import find_bundled_model
-
-        options.model = str(find_bundled_model())
+    options.model = process.model_folder(options.model)
     data = sst2.load(options.data)
     texts, _ = data.part(np.concatenate([data.dev, data.test]))
     with tempfile.TemporaryDirectory() as name:

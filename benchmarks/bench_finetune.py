@@ -82,8 +82,8 @@ def show(names: list[str], results: list[list[dict[str, Any]]], threads: int) ->
     """The table over all rounds."""
     rows = []
     for name, rounds in zip(names, results, strict=True):
-        if "error" in rounds[-1]:
-            rows.append([name, rounds[-1]["error"][:60], "-", "-", "-"])
+        if failed := process.failure(name, rounds, 5):
+            rows.append(failed)
             continue
         dev, test = (np.mean([figures[part] for figures in rounds]) for part in ("dev", "test"))
         rows.append(
@@ -91,7 +91,7 @@ def show(names: list[str], results: list[list[dict[str, Any]]], threads: int) ->
                 name,
                 process.median_and_range([figures["examples_per_second"] for figures in rounds]),
                 f"{dev:.3f} / {test:.3f}",
-                f"{max(figures['peak_mb'] for figures in rounds):.0f} MB",
+                process.peak_memory(rounds),
                 str(rounds[0]["trainable"]),
             ]
         )
@@ -116,10 +116,7 @@ def main() -> None:
     if options.inside:
         measure_lowbit(options)
         return
-    if not options.model:
-        from lowbit.files import find_bundled_model
-
-        options.model = str(find_bundled_model())
+    options.model = process.model_folder(options.model)
     found = subjects(options)
     rounds = [["--seed", str(seed)] for seed in range(options.rounds)]
     results = process.take_turns(found, rounds, options.threads)

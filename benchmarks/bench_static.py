@@ -170,12 +170,12 @@ def show(
     base = np.load(folder / "lowbit encoder.npy")
     rows = []
     for name, rounds in zip(names, results, strict=True):
-        if "error" in rounds[-1]:
-            rows.append([name, rounds[-1]["error"][:60], "-", "-", "-"])
+        if failed := process.failure(name, rounds, 5):
+            rows.append(failed)
             continue
         vectors = np.load(folder / f"{name}.npy").astype(np.float32)
         speed = process.median_and_range([figures["sentences_per_second"] for figures in rounds])
-        peak = f"{max(figures['peak_mb'] for figures in rounds):.0f} MB"
+        peak = process.peak_memory(rounds)
         both = correlations(base[data.test], vectors[data.test])
         accuracy = f"{linear_accuracy(vectors, data):.3f}"
         rows.append([name, speed, peak, "{:.3f} / {:.3f}".format(*both), accuracy])
@@ -202,10 +202,7 @@ def main() -> None:
         return
     if not options.data:
         parser.error("--data is needed")
-    if not options.model:
-        from lowbit.files import find_bundled_model
-
-        options.model = str(find_bundled_model())
+    options.model = process.model_folder(options.model)
     data = sst2.load(options.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(options.folder or name)

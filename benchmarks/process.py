@@ -93,6 +93,27 @@ def median_and_range(values: list[float]) -> str:
     return f"{statistics.median(values):.0f} ({min(values):.0f} - {max(values):.0f})"
 
 
+def failure(name: str, rounds: list[dict[str, Any]], columns: int) -> list[str] | None:
+    """The line of `columns` cells of a subject that failed, or None."""
+    if "error" not in rounds[-1]:
+        return None
+    return [name, rounds[-1]["error"][:60], *["-"] * (columns - 2)]
+
+
+def peak_memory(rounds: list[dict[str, Any]]) -> str:
+    """What a table shows of the memory of a subject: the most of all rounds."""
+    return f"{max(figures['peak_mb'] for figures in rounds):.0f} MB"
+
+
+def model_folder(named: str | None) -> str:
+    """The folder that an option names, or that of the installed all-MiniLM-L6-v2."""
+    if named:
+        return named
+    from lowbit.files import find_bundled_model  # which the environments of rivals do not have
+
+    return str(find_bundled_model())
+
+
 def machine() -> str:
     """Processor and operating system in one line."""
     model = platform.processor() or platform.machine()
