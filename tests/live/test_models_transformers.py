@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -27,16 +25,8 @@ LABELS = np.array([1, 0, 1, 1, 0, 0])
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    try:
-        return lb.files.find_bundled_model()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def batch(folder):
-    tokenizer = lb.Tokenizer.from_file(folder / "tokenizer.json")
+def batch(minilm):
+    tokenizer = lb.Tokenizer.from_file(minilm / "tokenizer.json")
     return tokenizer.encode_batch(TEXTS).pad()
 
 
@@ -46,8 +36,8 @@ def torch_inputs(batch) -> dict:
 
 
 @pytest.fixture(scope="module")
-def states(folder, batch) -> np.ndarray:
-    model = transformers.BertModel.from_pretrained(folder).eval()
+def states(minilm, batch) -> np.ndarray:
+    model = transformers.BertModel.from_pretrained(minilm).eval()
     with torch.no_grad():
         return model(**torch_inputs(batch)).last_hidden_state.numpy()
 
@@ -58,8 +48,8 @@ def vectors_of(states: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 # record_property writes what was found beside its limit: pytest tests/live --junitxml=found.xml
-def test_hidden_states_equal_those_of_transformers(folder, batch, states, record_property):
-    ours = Encoder.from_pretrained(folder).hidden_states(*batch)
+def test_hidden_states_equal_those_of_transformers(minilm, batch, states, record_property):
+    ours = Encoder.from_pretrained(minilm).hidden_states(*batch)
     mask = batch[1].astype(bool)
     difference = np.abs(ours[mask] - states[mask]).max()
     record_property("largest difference", float(difference))
@@ -71,9 +61,9 @@ def test_hidden_states_equal_those_of_transformers(folder, batch, states, record
     [("fp32", "fp32", 0.99999), ("bf16", "bf16", 0.9999), ("int8", "fp32", 0.999)],
 )
 def test_sentence_vectors_are_those_of_transformers(
-    folder, batch, states, format, embeddings, least, record_property
+    minilm, batch, states, format, embeddings, least, record_property
 ):
-    model = Encoder.from_pretrained(folder, format=format, embeddings=embeddings)
+    model = Encoder.from_pretrained(minilm, format=format, embeddings=embeddings)
     cosine = (model.embed(TEXTS) * vectors_of(states, batch[1])).sum(axis=1)
     record_property("lowest cosine", float(cosine.min()))
     assert cosine.min() >= least
@@ -92,10 +82,10 @@ def torch_logits(model, pooling: str, batch):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_peft_loads_our_adapter_with_equal_logits_and_gradients(
-    folder, batch, pooling, tmp_path, record_property
+    minilm, batch, pooling, tmp_path, record_property
 ):
     ours = Classifier.from_pretrained(
-        folder, format="fp32", embeddings="fp32", pooling=pooling, seed=1
+        minilm, format="fp32", embeddings="fp32", pooling=pooling, seed=1
     )
     generator = np.random.default_rng(5)
     for name in ours.parameters.names():
@@ -104,7 +94,7 @@ def test_peft_loads_our_adapter_with_equal_logits_and_gradients(
             array[:] = generator.normal(0, 0.02, array.shape)
     ours.save_adapter(tmp_path / "adapter")
 
-    base = transformers.BertForSequenceClassification.from_pretrained(folder, num_labels=2)
+    base = transformers.BertForSequenceClassification.from_pretrained(minilm, num_labels=2)
     theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter", is_trainable=True)
     for module in theirs.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -133,9 +123,9 @@ def test_peft_loads_our_adapter_with_equal_logits_and_gradients(
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_we_load_an_adapter_of_peft_with_equal_logits(
-    folder, batch, pooling, tmp_path, record_property
+    minilm, batch, pooling, tmp_path, record_property
 ):
-    base = transformers.BertForSequenceClassification.from_pretrained(folder, num_labels=2)
+    base = transformers.BertForSequenceClassification.from_pretrained(minilm, num_labels=2)
     config = peft.LoraConfig(
         task_type="SEQ_CLS",
         r=4,
@@ -149,7 +139,7 @@ def test_we_load_an_adapter_of_peft_with_equal_logits(
             torch.nn.init.normal_(parameter, std=0.02)
     theirs.save_pretrained(tmp_path)
     ours = Classifier.from_pretrained(
-        folder, format="fp32", embeddings="fp32", pooling=pooling, adapter=tmp_path
+        minilm, format="fp32", embeddings="fp32", pooling=pooling, adapter=tmp_path
     )
     tokens = ours.tokenize(TEXTS).batch(np.arange(len(TEXTS)))
     with torch.no_grad():
