@@ -74,13 +74,20 @@ def take_turns(
     clock: Callable[[], float] = time.perf_counter,
     of_a_slot: Callable[[list[float]], float] = statistics.median,
 ) -> None:
-    """Check every subject, then time it for `slot` seconds in every round.
+    """Check every subject, then time it for a slot of seconds in every round.
 
-    What counts of a slot is the median of its calls, or what `of_a_slot` makes of them.
+    A pause goes before each slot, so that the threads of the subject before have stopped waiting
+    for work in a loop. The first call of a slot is not counted, since the caches still hold what
+    another subject left.
 
-    A slot has `least` calls at least; the first one of each slot is not counted, since the caches
-    still hold what another subject left. A pause goes before it, so that the threads of the subject
-    before have stopped waiting for work in a loop.
+    Parameters
+    ----------
+    slot, least
+        Seconds of a slot, and how many calls it has at least.
+    clock
+        Times the calls: `time.process_time` where other work on the machine must not count.
+    of_a_slot
+        What counts of the calls of a slot: their median, or `min` where others disturb.
     """
     for subject in subjects:
         subject.check()
