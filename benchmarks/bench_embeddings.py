@@ -189,7 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     lb.set_num_threads(options.threads)
     found = collect(options)
-    take_turns(list(found.values()), options.rounds, 0.3, quick)
+    take_turns(list(found.values()), options.rounds, 0.3, of_a_slot=quick)
     threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
     print(f"{process.machine()}, {threads}, {_core.active_isa()}")
     print(f"{options.rows} x {options.dim}, {options.ids} ids a call, bags of {options.bag}\n")
