@@ -87,7 +87,7 @@ def take_turns(
     clock
         Times the calls: `time.process_time` where other work on the machine must not count.
     of_a_slot
-        What counts of the calls of a slot: their median, or `min` where others disturb.
+        What counts of the calls of a slot; their median if nothing else is asked for.
     """
     for subject in subjects:
         subject.check()
