@@ -74,9 +74,10 @@ inline F32 swap_pairs(F32 a) {
 inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
   return detail::each<F32>([&](int i) { return a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i]; });
 }
+// From the last lane on: a loop of shifted bits is compiled wrongly by GCC 12 for AArch64.
 inline uint32_t less_mask(F32 a, F32 b) {
   uint32_t mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= uint32_t{a.lane[i] < b.lane[i]} << i;
+  for (int i = 15; i >= 0; --i) mask = 2 * mask + (a.lane[i] < b.lane[i] ? 1 : 0);
   return mask;
 }
 

@@ -199,7 +199,7 @@ void run_bags(Results& results, Matrix& table, const std::vector<int32_t>& ids) 
   const int64_t indptr[] = {0, 1, 1, 3, 6, 10, 15, 50}, cols = table.cols;
   const ops::Bags bags{{ids.data(), nullptr, 50}, {indptr, 8}, {}, "mean"};
   const ops::Int4Rows int4 = ops::int4_rows(ops::quantize(table.view(), {"int4", 16, false}));
-  Matrix out(7, cols), squares(40, cols);
+  Matrix out(7, cols), moments(40, cols), squares(40, cols);
   for (const TableView& t : {TableView{Format::fp32, 40, cols, table.data.data()}, int4.view()}) {
     ops::embed_bag(t, bags, out.view());
     out.keep_in(results["embed_bag"]);
@@ -207,7 +207,7 @@ void run_bags(Results& results, Matrix& table, const std::vector<int32_t>& ids) 
   const ops::RowGradient g = ops::embed_bag_backward(out.view(), bags, 40);
   const ops::RowUpdate update{table.view(), {g.rows.get(), g.count},
                               {g.values.get(), g.count, cols}};
-  ops::sgd_rows(update, squares.view(), 0.1, 0.9);
+  ops::sgd_rows(update, moments.view(), 0.1, 0.9);
   ops::adagrad_rows(update, squares.view(), 0.1, 1e-10);
   table.keep_in(results["sgd"]), squares.keep_in(results["adagrad"]);
 }
