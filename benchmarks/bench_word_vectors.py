@@ -180,7 +180,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--megabytes", type=float, default=8, help="of Python's library")
-    parser.add_argument("--methods", nargs="+", choices=training.PREDICTING, default=training.PREDICTING)
+    parser.add_argument(
+        "--methods", nargs="+", choices=training.PREDICTING, default=training.PREDICTING
+    )
     parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0])
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--window", type=int, default=5)

@@ -16,7 +16,8 @@ from lowbit.embeddings import GloveOptions
 from lowbit.embeddings import glove as training
 from lowbit.embeddings.word_training import read_corpus
 from lowbit.reference import glove as reference
-from test_word_vectors import numeric_gradient, random_lines, sentences_of, topics
+from test_word_vectors import numeric_gradient, sentences_of, topics
+from word_corpora import random_lines
 
 
 def counted(
