@@ -280,6 +280,21 @@ def trained_vectors(rng: np.random.Generator) -> Iterator[Arrays]:
             yield [*tables, np.array([loss, pairs])]
 
 
+@case("exchange_rows")
+def exchanged_rows(rng: np.random.Generator) -> Iterator[Arrays]:
+    for rows, dim in [(1, 16), (9, 112)]:
+        table = new_table(rows, dim)
+        table[:] = normal(rng, rows, dim)
+        one, other = (_core.OwnRows(table, rows, False) for _ in range(2))
+        for row in range(rows):
+            one.add(row, float(rng.standard_normal()))
+            other.add(row, float(rng.standard_normal()))
+        one.note(rng.integers(0, rows, 40).astype(np.int32))
+        one.exchange(rows, 3.0, 0.25)
+        other.exchange(rows, 3.0, 0.25)
+        yield [table]
+
+
 @case("score_rows", "select_rows")
 def nearest(rng: np.random.Generator) -> Iterator[Arrays]:
     """How many rows are scored is the same, too."""

@@ -1,5 +1,6 @@
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
+#include "ops/dispatch.hpp"
 #include "vectors/start.hpp"
 #include "vectors/trainer.hpp"
 
@@ -89,6 +90,33 @@ py::object place(const BoundTrainer& bound) {
   return py::make_tuple(at->epoch, at->chunk);
 }
 
+// For tests: a thread's copies of rows, which it trains on.
+struct BoundOwnRows {
+  Array<float> table;  // kept alive
+  OwnRows own;
+
+  BoundOwnRows(Array<float> values, int64_t count, bool rising)
+      : table(std::move(values)),
+        own(mutable_matrix("OwnRows: table", table), checked_count(count), rising) {}
+
+  static int64_t checked_count(int64_t count) {
+    check(count >= 0, "OwnRows: count=", count, " must not be negative");
+    return count;
+  }
+  void add(int32_t id, float value) {
+    check(id >= 0 && id < table.shape(0), "OwnRows.add: row ", id, " of ", table.shape(0));
+    float* row = own.rows().row(id);
+    for (py::ssize_t c = 0; c < table.shape(1); ++c) row[c] += value;
+  }
+  void note(const Array<int32_t>& ids) {
+    own.note({ids.data(), static_cast<size_t>(ids.size())});
+  }
+  void exchange(int64_t count, float often, float share) {
+    const ops::Trace trace("exchange_rows", checked_count(count));
+    own.exchange(count, often, share);
+  }
+};
+
 void start(Array<float>& table, int64_t dim, uint64_t seed, int64_t row_begin) {
   const auto view = mutable_matrix("WordVectors.train: table", table);
   released([&] { start_vectors(view, dim, seed, row_begin); });
@@ -167,7 +195,14 @@ void bind_word_vectors(py::module_& m) {
              return bound.trainer.words_before(chunk);
            },
            "chunk"_a)
+      .def_property_readonly("own_rows",
+                             [](const BoundTrainer& bound) { return bound.trainer.own_rows(); })
       .def("run", &run, "epoch"_a, "begin"_a, "end"_a);
+  py::class_<BoundOwnRows>(m, "OwnRows")
+      .def(py::init<Array<float>, int64_t, bool>(), "table"_a.noconvert(), "count"_a, "rising"_a)
+      .def("add", &BoundOwnRows::add, "row"_a, "value"_a)
+      .def("note", &BoundOwnRows::note, "ids"_a)
+      .def("exchange", &BoundOwnRows::exchange, "count"_a, "often"_a, "share"_a);
 }
 
 }  // namespace lowbit::bindings

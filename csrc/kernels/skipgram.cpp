@@ -13,9 +13,9 @@ void skipgram(const WordPairsArgs& a) noexcept {
     prefetch_next(a, i);
     const PairScratch s(a.scratch, inputs, targets);
     for (int64_t n = 0; n < inputs; ++n)
-      s.in[n] = a.input + e.inputs[e.input_begin[i] + n] * a.stride;
+      s.in[n] = a.input.row(e.inputs[e.input_begin[i] + n]);
     for (int64_t t = 0; t < targets; ++t)
-      s.out[t] = a.output + e.targets[e.target_begin[i] + t] * a.stride;
+      s.out[t] = a.output.row(e.targets[e.target_begin[i] + t]);
     double* const loss = i % a.loss_every == 0 ? a.loss : nullptr;
     pair_gradients(s, inputs, targets, a.stride, e.positives[i], a.lr, 1, loss);
     if (loss) *a.loss_pairs += inputs * targets;

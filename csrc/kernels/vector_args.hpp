@@ -19,6 +19,19 @@ struct WordExamples {
   int64_t count;
 };
 
+// The rows of a table, of which those from `first` on, `count` of them, lie at `own` instead.
+struct PairRows {
+  float* table;
+  int64_t stride;
+  float* own;
+  int32_t first, count;
+
+  float* row(int32_t id) const {
+    const auto at = static_cast<uint32_t>(id - first);
+    return at < static_cast<uint32_t>(count) ? own + at * stride : table + id * stride;
+  }
+};
+
 // One step of gradient descent after the other over
 //   skipgram:   every input of an example with every target: sum of the losses of all pairs
 //   word_bags:  the mean of the inputs of an example with every target; where targets of label 1
@@ -26,8 +39,7 @@ struct WordExamples {
 // where the loss of scores s = x . y is softplus(-s) for the label 1 and softplus(s) for 0. An
 // example reads all of its rows before it changes any. Rows hold `stride` floats, a multiple of 16.
 struct WordPairsArgs {
-  float* input;   // the table of inputs
-  float* output;  // the table of targets
+  PairRows input, output;  // of inputs, and of targets
   int64_t stride;
   WordExamples examples;
   bool sliding;  // of the inputs of the next example only the last is new: others are in the cache
@@ -39,13 +51,16 @@ struct WordPairsArgs {
   int64_t loss_every;   // of so many examples, the first adds its losses
   double* loss;         // here,
   int64_t* loss_pairs;  // and their number here
-  float* scratch;       // word_pairs_scratch(...) floats, 64-byte aligned
+  float* scratch;       // word_pairs_scratch or word_bags_scratch floats, 64-byte aligned
 };
 
 // For examples of at most so many inputs and targets.
-inline int64_t word_pairs_scratch(int64_t inputs, int64_t targets, int64_t stride) {
+inline int64_t word_pairs_scratch(int64_t inputs, int64_t targets) {
   const int64_t pairs = round_up(inputs * targets, 16);
-  return round_up(2 * (inputs + targets), 16) + 17 * pairs + 16 * (inputs + targets) + 2 * stride;
+  return round_up(2 * (inputs + targets), 16) + 17 * pairs + 16 * (inputs + targets);
+}
+inline int64_t word_bags_scratch(int64_t inputs, int64_t targets, int64_t stride) {
+  return 2 * stride + round_up(2 * inputs, 16) + word_pairs_scratch(1, targets);
 }
 
 // Rows that a shard of a deterministic training had copies of. A row whose copy is the first since
@@ -60,6 +75,14 @@ struct MergeRowsArgs {
   int32_t* merged_in;    // [table.rows]: the epoch of the last merge
   int32_t epoch;
   int32_t part, mask;  // of the rows whose number & mask is `part`
+};
+
+// A thread's own copies of the rows of a table, as they are now and as they were when they were
+// copied. The table gets what changed, times the row's weight; then all three are what it has.
+struct ExchangeRowsArgs {
+  MatrixView<float> table;
+  float *own, *was;
+  const float* weights;
 };
 
 // Two words, and how often they stand near each other.

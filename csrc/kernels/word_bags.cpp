@@ -7,22 +7,24 @@ namespace lowbit::LOWBIT_ISA {
 void word_bags(const WordPairsArgs& a) noexcept {
   const WordExamples& e = a.examples;
   for (int64_t i = 0; i < e.count; ++i) {
-    const int32_t* rows = e.inputs + e.input_begin[i];
     const int64_t inputs = e.input_begin[i + 1] - e.input_begin[i];
     const int64_t targets = e.target_begin[i + 1] - e.target_begin[i];
     prefetch_next(a, i);
-    // The mean and its gradient lie before the memory of the pairs: there is one input, the mean.
+    // The mean, its gradient and where the rows lie come before the memory of the pairs, of which
+    // the mean is the one input.
     float *mean = a.scratch, *gradient = mean + a.stride;
-    const PairScratch s(gradient + a.stride, 1, targets);
+    auto** const rows = reinterpret_cast<float**>(gradient + a.stride);
+    const PairScratch s(gradient + a.stride + round_up(2 * inputs, 16), 1, targets);
+    for (int64_t n = 0; n < inputs; ++n) rows[n] = a.input.row(e.inputs[e.input_begin[i] + n]);
     const F32 share = set1(1.0f / static_cast<float>(inputs));
     for (int64_t c = 0; c < a.stride; c += kLanes) {
       F32 sum = zero();
-      for (int64_t n = 0; n < inputs; ++n) sum = sum + load(a.input + rows[n] * a.stride + c);
+      for (int64_t n = 0; n < inputs; ++n) sum = sum + load(rows[n] + c);
       store(mean + c, sum * share);
     }
     s.in[0] = mean;
     for (int64_t t = 0; t < targets; ++t)
-      s.out[t] = a.output + e.targets[e.target_begin[i] + t] * a.stride;
+      s.out[t] = a.output.row(e.targets[e.target_begin[i] + t]);
     double* const loss = i % a.loss_every == 0 ? a.loss : nullptr;
     const int64_t positives = e.positives[i], times = a.shared_negatives ? positives : 1;
     pair_gradients(s, 1, targets, a.stride, positives, a.lr, static_cast<float>(times), loss);
@@ -30,10 +32,8 @@ void word_bags(const WordPairsArgs& a) noexcept {
     const F32 part = a.mean_gradient ? share : set1(1.0f);
     update_pairs(s, 1, targets, a.stride,
                  [&](int64_t, int64_t c, F32 delta) { store(gradient + c, delta * part); });
-    for (int64_t n = 0; n < inputs; ++n) {
-      float* row = a.input + rows[n] * a.stride;
-      for (int64_t c = 0; c < a.stride; c += kLanes) add_to(row + c, load(gradient + c));
-    }
+    for (int64_t n = 0; n < inputs; ++n)
+      for (int64_t c = 0; c < a.stride; c += kLanes) add_to(rows[n] + c, load(gradient + c));
   }
 }
 

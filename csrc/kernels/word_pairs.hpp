@@ -157,9 +157,9 @@ inline void prefetch_next(const WordPairsArgs& a, int64_t i) {
   if (i + 1 >= e.count) return;
   const int64_t end = e.input_begin[i + 2];
   for (int64_t n = a.sliding ? end - 1 : e.input_begin[i + 1]; n < end; ++n)
-    prefetch_row(a.input + e.inputs[n] * a.stride, a.stride);
+    prefetch_row(a.input.row(e.inputs[n]), a.stride);
   for (int64_t t = e.target_begin[i + 1]; t < e.target_begin[i + 2]; ++t)
-    prefetch_row(a.output + e.targets[t] * a.stride, a.stride);
+    prefetch_row(a.output.row(e.targets[t]), a.stride);
 }
 
 }  // namespace lowbit::LOWBIT_ISA

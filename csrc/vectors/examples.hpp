@@ -51,7 +51,10 @@ class WindowMaker {
   // Of the sentences [begin, end); `buffer` is cleared first.
   void make(int64_t epoch, int64_t sentence_begin, int64_t sentence_end,
             ExampleBuffer& buffer) const;
-  int64_t most_inputs() const { return 2 * options_.window; }  // without subwords
+  int64_t most_inputs() const {
+    const int64_t words = options_.from_centre ? 1 : 2 * options_.window;
+    return subwords_ ? words * subwords_->longest() : words;
+  }
   int64_t most_targets() const {
     const int64_t right = options_.from_centre ? 2 * options_.window : 1;
     return tree_ ? right * tree_->longest() : right + options_.negative;

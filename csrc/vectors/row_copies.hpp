@@ -1,7 +1,6 @@
 // Copies of the rows of a table that a stretch of work needs.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -9,6 +8,8 @@
 
 #include "core/memory.hpp"
 #include "core/views.hpp"
+#include "kernels/vector_args.hpp"
+#include "vectors/change_weight.hpp"
 
 namespace lowbit::vectors {
 
@@ -33,7 +34,7 @@ class RowCopies {
       id = place;
     }
     for (const int32_t row : rows_) places[static_cast<size_t>(row)] = -1;
-    for (float& weight : weights_) weight = weight_of(weight, often);
+    for (float& weight : weights_) weight = change_weight(weight, often, share_);
     const auto count = static_cast<int64_t>(rows_.size());
     if (count > capacity_) {
       capacity_ = count + count / 4;
@@ -51,19 +52,13 @@ class RowCopies {
     }
   }
 
+  PairRows pair_rows() const { return {copies_.data, copies_.stride, nullptr, 0, 0}; }
   MatrixView<float> copies() const { return copies_; }
   const int32_t* rows() const { return rows_.data(); }  // of the table
   const float* weights() const { return weights_.data(); }
 
  private:
   static constexpr int64_t kAhead = 4;  // rows that are fetched
-
-  // Of the change to a row that was named so many times. All shards change frequent rows in much
-  // the same way, from the same beginning: the sum of their changes would go too far, and would
-  // diverge, where their mean does not.
-  float weight_of(float times, float often) const {
-    return std::max(share_, std::min(1.0f, often / times));
-  }
 
   std::vector<int32_t> rows_;  // of the table, in the order of the copies
   std::vector<float> weights_;  // of their changes

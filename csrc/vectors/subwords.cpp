@@ -42,6 +42,7 @@ Subwords::Subwords(const std::vector<std::string>& words, const SubwordOptions& 
   for (size_t w = 0; w < words.size(); ++w) {
     rows_.push_back(static_cast<int32_t>(w));
     add_ngrams(words[w], options, rows_);
+    longest_ = std::max(longest_, static_cast<int64_t>(rows_.size()) - begin_.back());
     begin_.push_back(static_cast<int64_t>(rows_.size()));
   }
   const auto for_ngrams = [&](auto&& use) {

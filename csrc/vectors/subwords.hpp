@@ -30,6 +30,7 @@ class Subwords {
     const auto at = static_cast<size_t>(word);
     return {rows_.data() + begin_[at], rows_.data() + begin_[at + 1]};
   }
+  int64_t longest() const { return longest_; }  // rows of a word
   const std::vector<int32_t>& all_rows() const { return rows_; }
   const std::vector<int64_t>& begin() const { return begin_; }      // [words + 1]
   const std::vector<int32_t>& buckets() const { return buckets_; }  // of the rows, rising
@@ -37,6 +38,7 @@ class Subwords {
  private:
   std::vector<int32_t> rows_, buckets_;
   std::vector<int64_t> begin_;
+  int64_t longest_ = 0;
 };
 
 }  // namespace lowbit::vectors

@@ -19,6 +19,13 @@ namespace {
 constexpr int64_t kChunkWords = 1000;
 constexpr int64_t kLossEvery = 16;  // examples
 constexpr int64_t kMergeParts = 64;
+// Of threads that have rows of their own: of the most frequent ones, so many a chunk are exchanged
+// for every thread, up to a limit; of a table all threads together have copies of so many floats;
+// and in an epoch each has so many chunks at least, or shares all rows, since what is exchanged too
+// seldom is learned more slowly.
+constexpr int64_t kOften = 8, kMostOften = 64;
+constexpr int64_t kOwnFloats = int64_t{1} << 22;
+constexpr int64_t kOwnChunks = 1000;
 
 void check_options(const Corpus& corpus, const TrainerOptions& o, bool draws) {
   const ExampleOptions& e = o.examples;
@@ -42,6 +49,35 @@ float often_at(double lr) { return static_cast<float>(std::min(16.0, 0.6 / lr));
 
 }  // namespace
 
+// A thread of those that share the tables.
+struct Trainer::Worker {
+  int64_t threads;
+  OwnRows input, output;
+  Work work;
+  int64_t chunks = 0;
+
+  Worker(int64_t threads, OwnRows in, OwnRows out)
+      : threads(threads), input(std::move(in)), output(std::move(out)) {}
+
+  // What two threads changed may always be added up: each goes no further than to where the row
+  // would come to rest, so both together end less far away than they began.
+  void note_rows() {
+    if (threads > 2) input.note(work.buffer.inputs), output.note(work.buffer.targets);
+  }
+  // Behind chunks 1, 2, 3, 4, ... a thread exchanges 1, 2, 1, 4, ... times as many rows: the more
+  // frequent a row is, the more often, so that all are named about as many times between.
+  void end_chunk(float often) {
+    ++chunks;
+    exchange(std::min(kMostOften, kOften * threads) * (chunks & -chunks), often);
+  }
+  void exchange(int64_t count, float often) {
+    if (input.count() == 0) return;
+    const float share = 1 / static_cast<float>(threads);
+    often *= static_cast<float>(kShards) * share;
+    input.exchange(count, often, share), output.exchange(count, often, share);
+  }
+};
+
 struct Trainer::Shard {
   Work work;
   RowCopies input, output;
@@ -59,7 +95,6 @@ Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const WordTree*
       windows_(corpus, subwords, tree, options.examples),
       input_(input),
       output_(output),
-      works_([] { return std::make_unique<Work>(); }),
       places_([words = std::max(input.rows, output.rows)] {
         return std::make_unique<std::vector<int32_t>>(static_cast<size_t>(words), -1);
       }) {
@@ -88,6 +123,22 @@ Trainer::Trainer(const Corpus& corpus, const Subwords* subwords, const WordTree*
 
 Trainer::~Trainer() = default;
 
+int64_t Trainer::own_rows() const {
+  const int64_t threads = get_num_threads();
+  if (threads == 1 || options_.deterministic || chunks() / threads < kOwnChunks) return 0;
+  const auto words = static_cast<int64_t>(corpus_.words.size());
+  return std::min(words, kOwnFloats / threads / input_.stride);
+}
+
+void Trainer::prepare_workers() {
+  const int64_t threads = get_num_threads(), rows = own_rows();
+  if (std::ssize(workers_) == threads) return;
+  workers_.clear();
+  for (int64_t i = 0; i < threads; ++i)
+    workers_.push_back(std::make_unique<Worker>(threads, OwnRows(input_, rows, false),
+                                                OwnRows(output_, rows, !shared_negatives_)));
+}
+
 Passed Trainer::run(int64_t epoch, int64_t begin, int64_t end) {
   check(epoch >= 0 && epoch < options_.epochs, "Trainer.run: epoch=", epoch, " of ",
         options_.epochs);
@@ -113,19 +164,39 @@ void Trainer::go_to(Place place) {
 Passed Trainer::run_shared(int64_t epoch, int64_t begin, int64_t end) {
   std::mutex mutex;
   Passed total;
-  parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
-    works_.with([&](Work& work) {
+  prepare_workers();
+  const auto threads = std::ssize(workers_);
+  int64_t next = begin;
+  const auto next_chunks = [&] {
+    const std::lock_guard lock(mutex);
+    const int64_t first = next;
+    next += ceil_div(end - first, 4 * threads);
+    return std::pair(first, next);
+  };
+  parallel_for(threads, 1, [&](int64_t i, int64_t stop) {
+    for (; i < stop; ++i) {
+      Worker& worker = *workers_[static_cast<size_t>(i)];
       Passed part;
-      for (int64_t chunk = begin + first; chunk < begin + last; ++chunk) {
-        make(epoch, chunk, work);
-        train(work.buffer.view(), lr_at(epoch, chunk), work, input_, output_, part);
-        part.words += words_of(chunk);
-      }
+      for (auto chunks = next_chunks(); chunks.first < chunks.second; chunks = next_chunks())
+        train_own(worker, epoch, chunks.first, chunks.second, part);
+      worker.exchange(worker.input.count(), often_at(lr_at(epoch, end - 1)));
       const std::lock_guard lock(mutex);
       total += part;
-    });
+    }
   });
   return total;
+}
+
+void Trainer::train_own(Worker& worker, int64_t epoch, int64_t begin, int64_t end, Passed& passed) {
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    const double lr = lr_at(epoch, chunk);
+    make(epoch, chunk, worker.work);
+    worker.note_rows();
+    train(worker.work.buffer.view(), lr, worker.work, worker.input.rows(), worker.output.rows(),
+          passed);
+    worker.end_chunk(often_at(lr));
+    passed.words += words_of(chunk);
+  }
 }
 
 Passed Trainer::run_sharded(int64_t epoch, int64_t begin, int64_t end) {
@@ -154,8 +225,8 @@ Passed Trainer::run_together(int64_t epoch, int64_t first, int64_t count) {
           shard.input.take_rows(input_, shard.work.buffer.inputs_of(examples), places, often);
           shard.output.take_rows(output_, shard.work.buffer.targets_of(examples), places, often);
         });
-        train(examples, lr, shard.work, shard.input.copies(),
-              shard.output.copies(), shard.passed);
+        train(examples, lr, shard.work, shard.input.pair_rows(), shard.output.pair_rows(),
+              shard.passed);
       }
     });
     merge(count);
@@ -193,16 +264,18 @@ void Trainer::make(int64_t epoch, int64_t chunk, Work& work) const {
   const auto at = static_cast<size_t>(chunk);
   windows_.make(epoch, chunk_begin_[at], chunk_begin_[at + 1], work.buffer);
   if (work.scratch) return;
-  const int64_t inputs = options_.method == Method::skipgram ? windows_.most_inputs() : 1;
-  const int64_t floats = word_pairs_scratch(inputs, windows_.most_targets(), input_.stride);
+  const int64_t inputs = windows_.most_inputs(), targets = windows_.most_targets();
+  const int64_t floats = options_.method == Method::skipgram
+                             ? word_pairs_scratch(inputs, targets)
+                             : word_bags_scratch(inputs, targets, input_.stride);
   work.scratch = take<float>(floats);
   std::fill_n(work.scratch.get(), floats, 0.0f);
 }
 
-void Trainer::train(const WordExamples& examples, double lr, Work& work, MatrixView<float> input,
-                    MatrixView<float> output, Passed& passed) const {
+void Trainer::train(const WordExamples& examples, double lr, Work& work, const PairRows& input,
+                    const PairRows& output, Passed& passed) const {
   WordPairsArgs args{};
-  args.input = input.data, args.output = output.data;
+  args.input = input, args.output = output;
   args.stride = input_.stride;
   args.examples = examples;
   args.sliding = sliding_;

@@ -10,6 +10,7 @@
 #include "core/views.hpp"
 #include "vectors/examples.hpp"
 #include "vectors/idle.hpp"
+#include "vectors/own_rows.hpp"
 
 namespace lowbit::vectors {
 
@@ -34,9 +35,10 @@ struct Passed {
   }
 };
 
-// Threads share the tables without locks (Recht et al., 2011), or, when it is deterministic, each
-// of eight shards works on copies of the rows that its next kPiece examples need, and the changes
-// of all eight are added in their order: the same bits on any number of threads.
+// Threads share the tables without locks (Recht et al., 2011); of a large corpus, but for copies of
+// frequent rows that each has of its own. Or, when it is deterministic, each of eight shards works
+// on copies of the rows that its next kPiece examples need, and the changes of all eight are added
+// in their order: the same bits on any number of threads.
 class Trainer {
  public:
   // Tables [words, stride], the stride a multiple of 16, 64-byte aligned, zero beyond the vectors.
@@ -60,12 +62,15 @@ class Trainer {
   };
   std::optional<Place> place() const { return place_; }
   void go_to(Place place);
+  // Rows of each table of which every thread would have copies of its own now.
+  int64_t own_rows() const;
   // Words of the chunks [0, end) of an epoch.
   int64_t words_before(int64_t end) const;
 
   static constexpr int64_t kShards = 8, kPiece = 128;
 
  private:
+  struct Worker;
   struct Shard;
   struct Work {
     ExampleBuffer buffer;
@@ -83,8 +88,10 @@ class Trainer {
   };
 
   void make(int64_t epoch, int64_t chunk, Work& work) const;
-  void train(const WordExamples& examples, double lr, Work& work, MatrixView<float> input,
-             MatrixView<float> output, Passed& passed) const;
+  void train(const WordExamples& examples, double lr, Work& work, const PairRows& input,
+             const PairRows& output, Passed& passed) const;
+  void prepare_workers();
+  void train_own(Worker& worker, int64_t epoch, int64_t begin, int64_t end, Passed& passed);
   Passed run_shared(int64_t epoch, int64_t begin, int64_t end);
   Passed run_sharded(int64_t epoch, int64_t begin, int64_t end);
   Passed run_together(int64_t epoch, int64_t first, int64_t count);
@@ -98,8 +105,8 @@ class Trainer {
   const WindowMaker windows_;
   MatrixView<float> input_, output_;
   std::vector<int64_t> chunk_begin_;  // sentences, [chunks + 1]
-  Idle<Work> works_;
   Idle<std::vector<int32_t>> places_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Merged merged_input_, merged_output_;
   int32_t merges_ = 0;
