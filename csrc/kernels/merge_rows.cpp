@@ -4,7 +4,7 @@
 
 namespace lowbit::LOWBIT_ISA {
 
-constexpr int64_t kAhead = 4;  // rows that are fetched
+constexpr int64_t kAhead = 10;  // rows that are fetched
 
 void merge_rows(const MergeRowsArgs& a) noexcept {
   for (int64_t i = 0; i < a.copies.rows; ++i) {

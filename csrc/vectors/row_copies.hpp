@@ -22,17 +22,21 @@ class RowCopies {
   // that are named more than `often` times count less.
   void take_rows(MatrixView<float> table, std::span<int32_t> ids, std::vector<int32_t>& places,
                  float often) {
-    rows_.clear(), weights_.clear();
+    rows_.resize(ids.size()), weights_.resize(ids.size());
+    int32_t taken = 0;
     for (int32_t& id : ids) {
       int32_t& place = places[static_cast<size_t>(id)];
       if (place < 0) {
-        place = static_cast<int32_t>(rows_.size());
-        rows_.push_back(id);
-        weights_.push_back(0);
+        place = taken++;
+        rows_[static_cast<size_t>(place)] = id;
+        weights_[static_cast<size_t>(place)] = 0;
+        const float* row = table.row(id);
+        for (int64_t c = 0; c < table.stride; c += 16) __builtin_prefetch(row + c, 0, 2);
       }
       weights_[static_cast<size_t>(place)] += 1;
       id = place;
     }
+    rows_.resize(static_cast<size_t>(taken)), weights_.resize(static_cast<size_t>(taken));
     for (const int32_t row : rows_) places[static_cast<size_t>(row)] = -1;
     for (float& weight : weights_) weight = change_weight(weight, often, share_);
     const auto count = static_cast<int64_t>(rows_.size());
@@ -58,7 +62,7 @@ class RowCopies {
   const float* weights() const { return weights_.data(); }
 
  private:
-  static constexpr int64_t kAhead = 4;  // rows that are fetched
+  static constexpr int64_t kAhead = 10;  // rows that are fetched
 
   std::vector<int32_t> rows_;  // of the table, in the order of the copies
   std::vector<float> weights_;  // of their changes
