@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import process
+import word_quality
 from bench_word_vectors import CLOCKS, library_lines
 from rivals import glove as rivals
 
@@ -128,44 +130,33 @@ def compare(corpus: Path, work: Path, options: argparse.Namespace) -> None:
 
 def compare_quality(corpus: Path, work: Path, options: argparse.Namespace) -> None:
     """Scores of both with several seeds."""
-    pairs, analogies = options.quality
     program = rivals.Glove(options.rival, work)
     program.count(corpus, options.window, MIN_COUNT)
-    rows = []
-    for name in ("lowbit", "GloVe"):
-        scores: list[tuple[float, float]] = []
-        for seed in range(options.seeds):
-            if name == "GloVe":
-                program.shuffle(seed)
-                program.train(
-                    options.dim, options.epochs, options.x_max, options.threads, seed, text=True
-                )
-                wv = lb.WordVectors.load(work / "vectors.txt")
-                wv = wv.restrict([word for word in wv if word != "<unk>"])
-            else:
-                wv = lb.WordVectors.train(
-                    corpus,
-                    "glove",
-                    options.dim,
-                    window=options.window,
-                    min_count=MIN_COUNT,
-                    epochs=options.epochs,
-                    seed=seed,
-                    glove=lb.embeddings.GloveOptions(
-                        x_max=options.x_max, plain_biases=options.plain_biases
-                    ),
-                )
-            asked = wv.evaluate_analogies(analogies)
-            right = 100 * asked.correct / max(asked.total, 1)
-            scores.append((right, wv.evaluate_word_pairs(pairs).spearman))
-        rows.append(
-            [
-                name,
-                ", ".join(f"{right:.2f}" for right, _ in scores),
-                ", ".join(f"{spearman:.3f}" for _, spearman in scores),
-            ]
+
+    def ours(plain_biases: bool, seed: int) -> lb.WordVectors:
+        return lb.WordVectors.train(
+            corpus,
+            "glove",
+            options.dim,
+            window=options.window,
+            min_count=MIN_COUNT,
+            epochs=options.epochs,
+            seed=seed,
+            glove=lb.embeddings.GloveOptions(x_max=options.x_max, plain_biases=plain_biases),
         )
-    process.print_table(["", "analogies, %", "pairs, Spearman"], rows)
+
+    def theirs(seed: int) -> lb.WordVectors:
+        program.shuffle(seed)
+        program.train(options.dim, options.epochs, options.x_max, options.threads, seed, text=True)
+        vectors = lb.WordVectors.load(work / "vectors.txt")
+        return vectors.restrict([word for word in vectors if word != "<unk>"])
+
+    subjects = {
+        "lowbit": partial(ours, False),
+        "lowbit, plain_biases": partial(ours, True),
+        "GloVe": theirs,
+    }
+    word_quality.compare(subjects, options.seeds, *options.quality)
 
 
 def main() -> None:
@@ -182,8 +173,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: of all threads")
     parser.add_argument("--margin", type=float, default=0.05)
     parser.add_argument("--quality", type=Path, nargs=2, metavar=("PAIRS", "ANALOGIES"))
-    parser.add_argument("--seeds", type=int, default=3, help="of --quality")
-    parser.add_argument("--plain-biases", action="store_true", help="of lowbit, for --quality")
+    parser.add_argument("--seeds", type=int, default=10, help="of --quality")
     options = parser.parse_args()
     if missing := rivals.missing(options.rival):
         sys.exit(

@@ -19,12 +19,14 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import process
+import word_quality
 from rivals import word_vectors as rivals
 
 import lowbit as lb
@@ -98,19 +100,24 @@ def held_out_loss(trained: rivals.Trained, lines: list[str], method: str, window
     return loss / pairs
 
 
-def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Namespace) -> None:
-    """Check, time and print one method."""
-    settings = {
+def training_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What lowbit and gensim have in common."""
+    return {
         "dim": options.dim,
         "window": options.window,
         "negative": options.negative,
         "min_count": 5,
         "sample": 1e-3,
         "epochs": options.epochs,
-        "lr": 0.025,
+        "lr": options.lr,
         "buckets": 2_000_000,
         "loss": options.loss,
     }
+
+
+def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Namespace) -> None:
+    """Check, time and print one method."""
+    settings = training_settings(options)
     subjects = {
         "lowbit": lowbit_training(corpus, method, settings, 0, False),
         "lowbit deterministic": lowbit_training(corpus, method, settings, 0, True),
@@ -144,6 +151,28 @@ def compare(corpus: Path, held_out: list[str], method: str, options: argparse.Na
     print(f"\n{method}, {options.loss}, {count:,} words, {settings['epochs']} epochs\n")
     head = ["", "words/s (range)", "best times gensim's best", "loss of held-out windows"]
     process.print_table(head, rows)
+
+
+def compare_quality(corpus: Path, method: str, options: argparse.Namespace) -> None:
+    """Scores of one method with several seeds."""
+    settings = training_settings(options)
+
+    def ours(deterministic: bool, seed: int) -> lb.WordVectors:
+        words, vectors, *_ = lowbit_training(corpus, method, settings, seed, deterministic)()
+        return lb.WordVectors(words, vectors)
+
+    def theirs(seed: int) -> lb.WordVectors:
+        _, train = rivals.gensim(corpus, method, settings, seed, options.threads)
+        words, vectors, *_ = train()
+        return lb.WordVectors(words, vectors)
+
+    print(f"\n{method}, {options.loss}, {options.epochs} epochs, {options.seeds} seeds\n")
+    subjects = {
+        "lowbit": partial(ours, False),
+        "lowbit deterministic": partial(ours, True),
+        "gensim": theirs,
+    }
+    word_quality.compare(subjects, options.seeds, *options.quality)
 
 
 def compare_analogies(path: Path, options: argparse.Namespace) -> None:
@@ -188,11 +217,14 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=5)
     parser.add_argument("--negative", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=0.025)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: of all threads")
     parser.add_argument("--margin", type=float, default=0.03)
     parser.add_argument("--analogies", type=Path, help="questions-words.txt: time these alone")
+    parser.add_argument("--quality", type=Path, nargs=2, metavar=("PAIRS", "ANALOGIES"))
+    parser.add_argument("--seeds", type=int, default=10, help="of --quality")
     options = parser.parse_args()
     lb.set_num_threads(options.threads)
     if options.analogies:
@@ -205,10 +237,13 @@ def main() -> None:
     print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.txt"
-        kept = [line for i, line in enumerate(lines) if i % 50]
+        kept = [line for i, line in enumerate(lines) if i % 50 or options.quality]
         corpus.write_text("\n".join(kept) + "\n", encoding="utf-8")
         for method in options.methods:
-            compare(corpus, lines[::50], method, options)
+            if options.quality:
+                compare_quality(corpus, method, options)
+            else:
+                compare(corpus, lines[::50], method, options)
 
 
 if __name__ == "__main__":
