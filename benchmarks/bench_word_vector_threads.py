@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import process
-from bench_word_vectors import held_out_loss, library_lines, lowbit_training
+from bench_word_vectors import corpus_lines, held_out_loss, lowbit_training
 
 import lowbit as lb
 from lowbit import _core
@@ -76,10 +76,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--margin", type=float, default=0.03)
     options = parser.parse_args()
-    if options.corpus:
-        lines = options.corpus.read_text("utf-8").split("\n")
-    else:
-        lines = library_lines(int(options.megabytes * 1e6))
+    lines = corpus_lines(options)
     print(f"{process.machine()}, {_core.active_isa()}")
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.txt"

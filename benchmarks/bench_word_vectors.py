@@ -56,6 +56,13 @@ def library_lines(nbytes: int) -> list[str]:
     return lines
 
 
+def corpus_lines(options: argparse.Namespace) -> list[str]:
+    """Of the corpus that was asked for, or of Python's library."""
+    if options.corpus:
+        return options.corpus.read_text("utf-8").split("\n")
+    return library_lines(int(options.megabytes * 1e6))
+
+
 def lowbit_training(
     corpus: Path, method: str, settings: dict[str, Any], seed: int, deterministic: bool
 ) -> Callable[[], rivals.Trained]:
@@ -230,10 +237,7 @@ def main() -> None:
     if options.analogies:
         compare_analogies(options.analogies, options)
         return
-    if options.corpus:
-        lines = options.corpus.read_text("utf-8").split("\n")
-    else:
-        lines = library_lines(int(options.megabytes * 1e6))
+    lines = corpus_lines(options)
     print(f"{process.machine()}, {options.threads} threads, {_core.active_isa()}")
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.txt"
