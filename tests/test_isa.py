@@ -295,7 +295,7 @@ def exchanged_rows(rng: np.random.Generator) -> Iterator[Arrays]:
         yield [table]
 
 
-@case("score_rows", "select_rows")
+@case("round_rows", "score_rows", "select_rows")
 def nearest(rng: np.random.Generator) -> Iterator[Arrays]:
     """How many rows are scored is the same, too."""
     table = normal(rng, 700, 41)

@@ -42,6 +42,7 @@ def assert_exact(table: np.ndarray, queries: np.ndarray, k: int, metric: str) ->
         (65, 17, 5, 64),
         (700, 100, 40, 10),  # queries enough to round rows as they come
         (300, 400, 33, 3),  # the same, more columns
+        (77, 1091, 6, 3),  # the same, in several stretches of columns
         (9000, 20, 2, 7),  # several tiles
         (500, 1500, 3, 4),  # two blocks of int8
         (3000, 24, 300, 2),  # two stretches of queries
@@ -151,6 +152,19 @@ def test_few_rows_are_scored() -> None:
         neighbours.search(queries, 10)
         assert len(queries) * 10 <= neighbours.scored_rows < len(queries) * 1000
     assert lb.NearestNeighbours(table, format="int8").nbytes < 0.35 * table.nbytes
+
+
+@pytest.mark.parametrize("dim", [1, 63, 128, 700])
+def test_rows_are_rounded_alike_when_the_table_is_made_and_asked(dim: int) -> None:
+    """Else the distances that are kept are not those of what is multiplied."""
+    table, queries = normal(1, 3000, dim), normal(2, 20, dim)
+    for metric in METRICS:
+        counts = []
+        for name in FORMATS:
+            neighbours = lb.NearestNeighbours(table, metric, name)
+            neighbours.search(queries, 5)
+            counts.append(neighbours.scored_rows)
+        assert counts[0] == counts[1]
 
 
 def test_limit_asks_the_first_rows_only() -> None:

@@ -7,6 +7,15 @@
 
 namespace lowbit {
 
+// Rows to int8 with one scale a row, as the lines of a packed weight: each value times the row's
+// factor, to nearest even.
+struct RoundRowsArgs {
+  MatrixView<const float> rows;  // finite
+  const float* factors;  // [rows]; null to take 127 / the largest magnitude, 0 if not finite,
+  float* found;          // which is written here, [rows]
+  uint8_t* lines;        // [blocks of 16 rows][ceil(cols / 4)][64], as WeightView::data
+};
+
 // out[i] is the dot product of the query with row rows[i] of the table, or their squared distance,
 // summed in double: column k belongs to lane k % 16, a lane adds in the order of the columns, and
 // lanes are added as reduce_add does.

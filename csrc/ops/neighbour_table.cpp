@@ -55,17 +55,17 @@ NeighbourTable::NeighbourTable(MatrixView<const float> table, const std::string&
   const auto room = static_cast<size_t>(round_up(table.rows, kBlockRows));
   if (!int8) sizes.assign(room, 0.0f);
   if (metric == Metric::euclidean) offsets.assign(room, 0.0f);
-  if (metric == Metric::cosine) inverses_.assign(room, 0.0f);
   norms.assign(static_cast<size_t>(table.rows), 0.0);
   const int64_t grain = round_up(row_grain(table.cols), kBlockRows);
   parallel_for(table.rows, grain, [&](int64_t begin, int64_t end) { measure_rows(begin, end); });
   for (const double norm : norms) largest = std::max(largest, norm);
   rounded_sizes.assign(room, 0.0f);
   radii.assign(room, 0.0f);
-  if (int8) {
+  scales_.assign(room, 0.0f);
+  if (int8)
     lines_ = take<uint8_t>(ceil_div(table.rows, kBlockRows) * block_bytes());
-    scales_.assign(room, 0.0f);
-  }
+  else
+    factors_.assign(room, 0.0f);
   parallel_for(ceil_div(table.rows, kRoundedRows), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       measure_rounded(i * kRoundedRows, std::min((i + 1) * kRoundedRows, table.rows));
@@ -81,33 +81,30 @@ void NeighbourTable::measure_rows(int64_t begin, int64_t end) {
       check_finite_row(kTableName, "table", rows, row, kFiniteOnly);
     norms[row] = norm;
     if (!int8) sizes[row] = rounded_up(norm * kUpward);
-    // Rows whose norm has no inverse are rounded to zero.
-    if (!inverses_.empty() && norm > 0x1p-120) inverses_[row] = static_cast<float>(1 / norm);
     // Less by what adding it to a product may round away.
     if (!offsets.empty()) offsets[row] = rounded_up(-norm * norm / 2 * (1 - 0x1p-21));
   }
 }
 
-// Codes and scales; `begin` is a multiple of 16.
-void NeighbourTable::round_rows(int64_t begin, int64_t end, uint8_t* lines, float* scales) const {
-  const MatrixView<const float> some(rows.row(begin), end - begin, rows.cols, rows.stride);
-  bool flawed = false;  // values are finite: norms were
-  kernels().quantize({some, Format::int8, rows.cols, 1, ScaleType::fp32, lines, scales, nullptr,
-                      false, 0, ceil_div(end - begin, kBlockRows),
-                      scratch<float>(kQuantizeScratch), &flawed});
-  if (!inverses_.empty())
-    for (int64_t row = begin; row < end; ++row) scales[row - begin] *= inverses_[row];
-}
-
-// How far rounded rows are from the rows.
+// Scales, and how far rounded rows are from the rows.
 void NeighbourTable::measure_rounded(int64_t begin, int64_t end) {
   const int64_t columns = rows.cols, count = end - begin;
-  RoundedRows room(*this, count);
-  if (int8) round_rows(begin, end, lines_.get() + begin / kBlockRows * block_bytes(),
-                       scales_.data() + begin);
+  const Memory<uint8_t> room = take<uint8_t>(room_for(count));
+  float own[kRoundedRows];
+  float* factors = int8 ? own : factors_.data() + begin;
+  uint8_t* lines = int8 ? lines_.get() + begin / kBlockRows * block_bytes() : room.get();
+  kernels().round_rows({stretch(begin, end), nullptr, factors, lines});
+  for (int64_t r = 0; r < count; ++r) {
+    float& scale = scales_[begin + r];
+    scale = factors[r] > 0 ? 1 / factors[r] : 0.0f;
+    // Rows whose norm has no inverse are rounded to zero.
+    const double norm = norms[begin + r];
+    if (metric == Metric::cosine) scale *= norm > 0x1p-120 ? static_cast<float>(1 / norm) : 0.0f;
+  }
   const Memory<float> memory = take<float>(count * columns);
   const MatrixView<float> values(memory.get(), count, columns);
-  kernels().dequantize({rounded(begin, end, room), values, 0, ceil_div(count, kBlockRows), false});
+  const WeightView codes = rounded(begin, end, room.get());
+  kernels().dequantize({codes, values, 0, ceil_div(count, kBlockRows), false});
   for (int64_t r = 0; r < count; ++r) {
     const double norm = norms[begin + r], by = metric == Metric::cosine && norm > 0 ? norm : 1;
     double squares = 0;
@@ -126,27 +123,21 @@ WeightView NeighbourTable::exact(int64_t begin, int64_t end) const {
   return dense_weight(rows.row(begin), end - begin, rows.cols, rows.stride);
 }
 
-WeightView NeighbourTable::rounded(int64_t begin, int64_t end, RoundedRows& room) const {
-  if (!int8) round_rows(begin, end, room.lines.get(), room.scales.data());
+WeightView NeighbourTable::rounded(int64_t begin, int64_t end, uint8_t* room) const {
+  if (!int8)
+    kernels().round_rows({stretch(begin, end), factors_.data() + begin, nullptr, room});
   WeightView w;
   w.format = Format::int8;
   w.rows = end - begin, w.cols = rows.cols;
   w.group_size = rows.cols, w.groups = 1, w.scale_stride = kBlockRows;
-  w.data = int8 ? lines_.get() + begin / kBlockRows * block_bytes() : room.lines.get();
-  w.scales = reinterpret_cast<const uint8_t*>(int8 ? scales_.data() + begin : room.scales.data());
+  w.data = int8 ? lines_.get() + begin / kBlockRows * block_bytes() : room;
+  w.scales = reinterpret_cast<const uint8_t*>(scales_.data() + begin);
   return w;
-}
-
-RoundedRows::RoundedRows(const NeighbourTable& table, int64_t rows) {
-  if (table.int8) return;
-  const int64_t blocks = ceil_div(rows, kBlockRows);
-  lines = take<uint8_t>(blocks * table.block_bytes());
-  scales.assign(static_cast<size_t>(blocks * kBlockRows), 0.0f);
 }
 
 int64_t NeighbourTable::nbytes() const {
   const int64_t floats = std::ssize(sizes) + std::ssize(rounded_sizes) + std::ssize(radii) +
-                         std::ssize(offsets) + std::ssize(inverses_) + std::ssize(scales_);
+                         std::ssize(offsets) + std::ssize(scales_) + std::ssize(factors_);
   return int64_t{sizeof(double)} * std::ssize(norms) + int64_t{sizeof(float)} * floats +
          (int8 ? ceil_div(rows.rows, kBlockRows) * block_bytes() : 0);
 }

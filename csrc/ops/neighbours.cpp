@@ -24,8 +24,12 @@ constexpr int64_t kFirstTableRows = 64, kLeastTableRows = 128, kMostTableRows = 
 // Masks are read four at a time.
 constexpr int64_t kMasksTogether = 4;
 
+// Queries from which rows are rounded. For fewer, products in float32 take less time than reading
+// the rows does.
+constexpr int64_t kRoundedFor = 5;
+
 Compute compute_for(const NeighbourTable& table, int64_t queries) {
-  return table.int8 || queries >= kManyRows ? Compute::int8 : Compute::fp32;
+  return table.int8 || queries >= kRoundedFor ? Compute::int8 : Compute::fp32;
 }
 
 // The k best so far of some queries: heaps, the worst first.
@@ -96,7 +100,7 @@ class Search {
   struct Tile {
     Tile(const NeighbourTable& table, int64_t queries, int64_t rows)
         : most(rows),
-          room(table, rows),
+          room(take<uint8_t>(table.room_for(rows))),
           products(take<float>(queries * rows)),
           mask_stride(rows / kBlockRows),
           masks(take<uint16_t>(queries * mask_stride)),
@@ -104,7 +108,7 @@ class Search {
           candidates(static_cast<size_t>(rows)),
           scores(static_cast<size_t>(rows)) {}
     int64_t most;
-    RoundedRows room;
+    Memory<uint8_t> room;
     Memory<float> products;
     int64_t mask_stride;
     Memory<uint16_t> masks;
@@ -139,7 +143,8 @@ class Search {
     MatmulArgs args{};
     args.first = packed_.rows(task.query_begin, task.query_end);
     const bool int8 = compute_ == Compute::int8;
-    args.first.weight = int8 ? table_.rounded(begin, end, tile.room) : table_.exact(begin, end);
+    args.first.weight =
+        int8 ? table_.rounded(begin, end, tile.room.get()) : table_.exact(begin, end);
     args.scale = 1;
     args.y = {tile.products.get(), queries, end - begin, tile.most};
     multiply_here(args, compute_);

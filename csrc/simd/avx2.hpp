@@ -266,6 +266,18 @@ inline void store_i8(int8_t* p, I32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                    _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order)));
 }
+namespace detail {
+inline void store_bytes32(int8_t* p, I32 a, I32 b) {
+  const __m256i words = _mm256_packs_epi32(a.lo, a.hi), more = _mm256_packs_epi32(b.lo, b.hi);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words, more), order));
+}
+}  // namespace detail
+inline void store_i8(int8_t* p, I32 a, I32 b, I32 c, I32 d) {
+  detail::store_bytes32(p, a, b);
+  detail::store_bytes32(p + 32, c, d);
+}
 
 // vpmaddubsw multiplies bytes without sign by signed ones and saturates sums of two in 16 bits.
 // Signed bytes become |w| times x with the sign of w; two products of at most 127 * 127 fit.

@@ -160,6 +160,13 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
 inline void store_i8(int8_t* p, I32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
 }
+inline void store_i8(int8_t* p, I32 a, I32 b, I32 c, I32 d) {
+  // Packs work inside 128-bit quarters, so that four bytes of each vector follow each other.
+  static constexpr int32_t kOrder[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+  const __m512i words = _mm512_packs_epi32(a.v, b.v), more = _mm512_packs_epi32(c.v, d.v);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(_mm512_loadu_si512(kOrder),
+                                                  _mm512_packs_epi16(words, more)));
+}
 
 // vpdpbusd wants the weights without sign: 128 is added to each, and counts as excess.
 struct SignedBytes { __m512i bytes; };

@@ -260,6 +260,9 @@ inline void store_i8(int8_t* p, I32 v) {
   const int16x8_t high = vmovn_high_s32(vmovn_s32(v.q[2]), v.q[3]);
   vst1q_s8(p, vmovn_high_s16(vmovn_s16(low), high));
 }
+inline void store_i8(int8_t* p, I32 a, I32 b, I32 c, I32 d) {
+  store_i8(p, a), store_i8(p + 16, b), store_i8(p + 32, c), store_i8(p + 48, d);
+}
 
 struct SignedBytes { I32 bytes; };
 struct Nibbles { I32 bytes; };

@@ -269,6 +269,9 @@ inline I32 lookup_i8(Bytes16 table, I32 index) {
 inline void store_i8(int8_t* p, I32 v) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(v.lane[i]);
 }
+inline void store_i8(int8_t* p, I32 a, I32 b, I32 c, I32 d) {
+  store_i8(p, a), store_i8(p + 16, b), store_i8(p + 32, c), store_i8(p + 48, d);
+}
 
 struct SignedBytes { I32 bytes; };
 struct Nibbles { I32 bytes; };

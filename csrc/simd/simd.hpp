@@ -36,6 +36,7 @@
 //   lookup_i8(table, i)           table[byte] for each of the 64 bytes, which are 0..15, of a table
 //                                 of 16 signed bytes: Bytes16, load_bytes16(p)
 //   store_i8(p, i)                16 int32 of -128..127 to signed bytes
+//   store_i8(p, i, j, k, l)       64 of them
 //   SignedBytes, Nibbles          four weights a lane: signed_bytes(i) of bytes -128..127, and
 //                                 Nibbles{i} of bytes 0..15 that stand for -8..7
 //   add_products(sum, w, j)       adds the products of the weights with the signed bytes of j,

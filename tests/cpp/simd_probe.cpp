@@ -81,6 +81,9 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   int8_t small[64];
   for (int part = 0; part < 4; ++part) store_i8(small + 16 * part, shift_right_signed<25>(i));
   w.add(load_i32(small));
+  store_i8(small, shift_right_signed<24>(i), shift_right_signed<25>(j), shift_right_signed<26>(i),
+           shift_right_signed<27>(j));
+  w.add(load_i32(small));
   w.add(add_pair_products(i, j, load_i32(words)));
   const I32 codes = i & set1i(0x0f0f0f0f), other = j & set1i(0x0f0f0f0f);
   F32 looked_up[4];

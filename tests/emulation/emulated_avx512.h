@@ -168,6 +168,22 @@ LOWBIT_EMULATED __m256i mm512_cvtsepi32_epi16(__m512i a) {
   const Words in{a};
   return _mm256_permute4x64_epi64(_mm256_packs_epi32(in.half[0], in.half[1]), 0xd8);
 }
+// Packs work inside 128-bit quarters here as there.
+LOWBIT_EMULATED __m512i mm512_packs_epi32(__m512i a, __m512i b) {
+  const Words x{a}, y{b};
+  Words out;
+  for (int h = 0; h < 2; ++h) out.half[h] = _mm256_packs_epi32(x.half[h], y.half[h]);
+  return out.whole;
+}
+LOWBIT_EMULATED __m512i mm512_packs_epi16(__m512i a, __m512i b) {
+  const Words x{a}, y{b};
+  Words out;
+  for (int h = 0; h < 2; ++h) out.half[h] = _mm256_packs_epi16(x.half[h], y.half[h]);
+  return out.whole;
+}
+LOWBIT_EMULATED __m512i mm512_permutexvar_epi32(__m512i index, __m512i a) {
+  return (__m512i)__builtin_shuffle((Int32x16)a, (Int32x16)index);
+}
 LOWBIT_EMULATED __m512i mm512_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
   Words out{sum};
   const Words x{a}, y{b};
@@ -346,6 +362,12 @@ LOWBIT_EMULATED __m512 mm512_permutexvar_ps(__m512i index, __m512 table) {
 #define _mm512_or_si512 LOWBIT_CALL(mm512_or_si512)
 #undef _mm512_permute_ps
 #define _mm512_permute_ps LOWBIT_CALL(mm512_permute_ps)
+#undef _mm512_packs_epi16
+#define _mm512_packs_epi16 LOWBIT_CALL(mm512_packs_epi16)
+#undef _mm512_packs_epi32
+#define _mm512_packs_epi32 LOWBIT_CALL(mm512_packs_epi32)
+#undef _mm512_permutexvar_epi32
+#define _mm512_permutexvar_epi32 LOWBIT_CALL(mm512_permutexvar_epi32)
 #undef _mm512_permutexvar_ps
 #define _mm512_permutexvar_ps LOWBIT_CALL(mm512_permutexvar_ps)
 #undef _mm512_set1_epi32
