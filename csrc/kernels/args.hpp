@@ -187,6 +187,9 @@ struct MatmulArgs {
   int64_t row_begin, row_end;
   int64_t panel_begin, panel_end;
   float* scratch;  // matmul_scratch(...) floats, or that of the kernel
+  // What comes after this product: matmul_int8 asks for it in its course, four bytes for each
+  // weight. Null when it is in the cache, or unknown.
+  const uint8_t* next = nullptr;
 
   bool first_band() const { return first.depth_begin == 0; }
   bool last_band() const {

@@ -21,6 +21,32 @@ const Packed& any_format();
 template <class Packed>
 using WeightsOf = decltype(any_format<Packed>().template integers<0>(I32()));
 
+// What is asked for while a line is read, so many bytes from it: lines that follow, or `next`. Its
+// place is the second-level cache, since codes and rows need the first.
+struct Ahead {
+  int64_t bytes = kAhead;
+  bool next = false;
+
+  [[gnu::always_inline]] void ask(const uint8_t* line) const {
+    if (next)
+      __builtin_prefetch(line + bytes, 0, 2);
+    else
+      __builtin_prefetch(line + bytes);
+  }
+};
+
+// A panel's lines of bytes are a quarter of what `next` has for it, so four groups of rows ask for
+// all of it, and fewer for what comes first.
+inline Ahead ahead_of(const MatmulArgs& a, int64_t row, int64_t panel, const uint8_t* lines,
+                      int64_t panel_bytes) {
+  constexpr int64_t kParts = 4;
+  const int64_t group = (row - a.row_begin) / kMostRows;
+  if (!a.next || group >= kParts) return {};
+  const int64_t groups = ceil_div(a.row_end - a.row_begin, kMostRows);
+  const int64_t part = (panel - a.panel_begin) * (groups < kParts ? groups : kParts) + group;
+  return {a.next + part * panel_bytes - lines, true};
+}
+
 // The columns of one line, four at a time, for all rows.
 template <class Packed, int rows, class Part, int first = 0>
 [[gnu::always_inline]] inline void add_line(const Packed& format, I32 line, const int8_t* x,
@@ -51,7 +77,7 @@ inline constexpr bool kIsTotal<I32> = true;
 // total += the products of the columns of x up to `stop`, which `x` and `line` are moved to.
 template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_lines(const Packed& format, const uint8_t*& line,
-                                             int64_t panel_bytes, const int8_t*& x,
+                                             int64_t panel_bytes, Ahead ahead, const int8_t*& x,
                                              const int8_t* stop, Totals<rows, panels>& total) {
   using Weights = WeightsOf<Packed>;
   Sum<Weights> part[panels][rows];
@@ -64,7 +90,7 @@ template <class Packed, int rows, int panels>
   for (; x < stop; x += Packed::kColumnsPerLine * kMostRows, line += 64) {
 #pragma GCC unroll 4
     for (int p = 0; p < panels; ++p) {
-      __builtin_prefetch(line + p * panel_bytes + kAhead);
+      ahead.ask(line + p * panel_bytes);
       add_line(format, load_i32(line + p * panel_bytes), x, part[p]);
     }
   }
@@ -91,14 +117,15 @@ template <class Packed>
 // paired with room that pack_int8 has for one.
 template <class Packed, int rows>
 [[gnu::always_inline]] inline void add_row_pairs(const Packed& format, const uint8_t*& line,
-                                                 const int8_t*& x, const int8_t* stop,
-                                                 Totals<rows, 1>& total) {
+                                                 Ahead ahead, const int8_t*& x,
+                                                 const int8_t* stop, Totals<rows, 1>& total) {
   using Weights = WeightsOf<Packed>;
   constexpr int kFour = 4 * kMostRows;  // bytes of four columns
   PairSums<Weights> part[(rows + 1) / 2];
   for (auto& p : part) p = no_pair_sums<Weights>();
   for (; x < stop; x += 2 * kFour, line += 8 / Packed::kColumnsPerLine * 64) {
-    __builtin_prefetch(line + kAhead);
+    ahead.ask(line);
+    if (ahead.next && Packed::kColumnsPerLine < 8) ahead.ask(line + 64);
     // Columns that end with a single line: x has zeros for the next one, whatever its weights.
     const uint8_t* next = x + kFour < stop ? line + 64 : line;
     const auto weights = eight_columns(format, load_i32(line), load_i32(next));
@@ -115,15 +142,15 @@ template <class Packed, int rows>
 // total += the products of `count` columns.
 template <class Packed, int rows, int panels>
 [[gnu::always_inline]] inline void add_block(const Packed& format, const uint8_t* line,
-                                             int64_t panel_bytes, const int8_t* x, int64_t count,
-                                             Totals<rows, panels>& total) {
+                                             int64_t panel_bytes, Ahead ahead, const int8_t* x,
+                                             int64_t count, Totals<rows, panels>& total) {
   constexpr int64_t kMost = 4 * kSteps<WeightsOf<Packed>>;
   for (; count > 0; count -= kMost) {
     const int8_t* stop = x + (count < kMost ? count : kMost) * kMostRows;
     if constexpr (kFastRowPairs && rows > 1)
-      add_row_pairs(format, line, x, stop, total);
+      add_row_pairs(format, line, ahead, x, stop, total);
     else
-      add_lines(format, line, panel_bytes, x, stop, total);
+      add_lines(format, line, panel_bytes, ahead, x, stop, total);
   }
 }
 
@@ -167,7 +194,7 @@ template <class Packed, int rows, int panels>
                                               int64_t panel, const Int8Rows& x, int64_t k,
                                               int64_t end, const int8_t* codes,
                                               const int32_t* starts, const int32_t* zeros,
-                                              GroupScales<panels>& scale,
+                                              Ahead ahead, GroupScales<panels>& scale,
                                               Sums<rows> (&sums)[panels]) {
   constexpr int64_t kLine = Packed::kColumnsPerLine;
   const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
@@ -182,7 +209,8 @@ template <class Packed, int rows, int panels>
         for (int r = 0; r < rows; ++r) total.of[p][r] = total.of[p][r] + zero_start;
       }
     const int64_t count = end - k < x.piece ? end - k : x.piece;
-    add_block(format, w.lines(panel, kLine) + k / kLine * 64, panel_bytes, codes, count, total);
+    const uint8_t* line = w.lines(panel, kLine) + k / kLine * 64;
+    add_block(format, line, panel_bytes, ahead, codes, count, total);
     for (int p = 0; p < panels; ++p)
       for (int r = 0; r < rows; ++r)
         sums[p].of[r] = fma(to_float(total.of[p][r]), scale.of[p], sums[p].of[r]);
@@ -202,12 +230,15 @@ template <class Packed, int rows, int panels>
   const int32_t* starts = x.starts + row * x.pieces;
   const int32_t* zeros = zero_point_starts(a, 0);
   const int64_t starts_of_block = x.block / x.piece * kMostRows;
+  constexpr int64_t kLine = Packed::kColumnsPerLine;
+  const int64_t panel_bytes = ceil_div(w.cols, kLine) * 64;
+  const Ahead ahead = ahead_of(a, row, panel, w.lines(panel, kLine), panel_bytes);
   GroupScales<panels> scale(w, panel);
   for (int64_t k = 0; k < w.cols; k += x.block) {
     const int64_t end = k + x.block < w.cols ? k + x.block : w.cols;
     Sums<rows> part[panels];
     for (auto& sum : part) sum.clear();
-    add_pieces(format, w, panel, x, k, end, codes, starts, zeros, scale, part);
+    add_pieces(format, w, panel, x, k, end, codes, starts, zeros, ahead, scale, part);
     for (int p = 0; p < panels; ++p)
       for (int r = 0; r < rows; ++r)
         sums[p].of[r] = fma(part[p].of[r], set1(x_scales[r]), sums[p].of[r]);

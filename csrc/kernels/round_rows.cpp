@@ -1,6 +1,8 @@
 // Rows of a table to int8, each value read once where the factors are known. A row becomes bytes as
 // it lies, so that memory is read in one stream, and the bytes of 16 rows are turned afterwards,
 // four of a row at a time: a quarter of what there were to turn of floats.
+#include <cstring>
+
 #include "formats/int8.hpp"
 #include "kernels/neighbour_args.hpp"
 #include "simd/simd.hpp"
@@ -54,7 +56,7 @@ void turn(const Bytes& bytes, int64_t columns, uint8_t* lines) {
     } else {
       float last[kLanes * kLanes];
       transpose16(bytes + k / 4, kWords, last, kLanes);
-      __builtin_memcpy(lines, last, static_cast<size_t>(ceil_div(columns - k, 4) * 64));
+      std::memcpy(lines, last, static_cast<size_t>(ceil_div(columns - k, 4) * 64));
     }
   }
 }

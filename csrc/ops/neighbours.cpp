@@ -21,6 +21,10 @@ namespace {
 constexpr int64_t kTaskQueries = 512, kTaskProducts = 65536;
 constexpr int64_t kFirstTableRows = 64, kLeastTableRows = 128, kMostTableRows = 4096;
 
+// Values that are rounded at a time: they are asked for while those before them are multiplied, and
+// stay in the second-level cache until then, unless rows have more columns.
+constexpr int64_t kRoundedValues = 65536, kMostAskedColumns = 2048;
+
 // Masks are read four at a time.
 constexpr int64_t kMasksTogether = 4;
 
@@ -81,8 +85,7 @@ class Search {
   // Returns how many rows were scored.
   int64_t run(const SearchTask& task, BestRows& best) const {
     const int64_t queries = task.query_end - task.query_begin;
-    const int64_t fit = std::clamp(kTaskProducts / queries, kLeastTableRows, kMostTableRows);
-    const int64_t most = fit / kFirstTableRows * kFirstTableRows;
+    const int64_t most = table_rows(queries);
     Tile tile(table_, queries, most);
     int64_t scored = 0;
     for (int64_t row = task.row_begin, count = kFirstTableRows; row < task.row_end; row += count) {
@@ -117,6 +120,21 @@ class Search {
     std::vector<double> scores;
   };
 
+  bool rounds() const { return compute_ == Compute::int8 && !table_.int8; }
+  // Of the table at a time, a multiple of the first ones.
+  int64_t table_rows(int64_t queries) const {
+    int64_t fit = std::clamp(kTaskProducts / queries, kLeastTableRows, kMostTableRows);
+    if (rounds()) fit = std::min(fit, kRoundedValues / table_.rows.cols);
+    return std::max<int64_t>(1, fit / kFirstTableRows) * kFirstTableRows;
+  }
+  // The rows that come after others, if asking for them ahead pays.
+  const uint8_t* next_rows(const SearchTask& task, int64_t end) const {
+    const MatrixView<const float>& rows = table_.rows;
+    const bool pays = rounds() && rows.stride == rows.cols && rows.cols <= kMostAskedColumns;
+    if (!pays || end == task.row_end) return nullptr;
+    return reinterpret_cast<const uint8_t*>(rows.row(end));
+  }
+
   // What packing needs to know of the rows, before there are any.
   WeightView weight_of_kind() const {
     if (compute_ == Compute::fp32) return table_.exact(0, table_.rows.rows);
@@ -146,6 +164,7 @@ class Search {
     args.first.weight =
         int8 ? table_.rounded(begin, end, tile.room.get()) : table_.exact(begin, end);
     args.scale = 1;
+    args.next = next_rows(task, end);
     args.y = {tile.products.get(), queries, end - begin, tile.most};
     multiply_here(args, compute_);
     for (int64_t query = 0; query < queries; ++query)
