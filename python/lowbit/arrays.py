@@ -12,6 +12,24 @@ from lowbit import _core
 # dtype names of 16-bit floats, and what the kernels call them. "bfloat16" is that of ml_dtypes.
 _WORDS = {"float16": "fp16", "bfloat16": "bf16"}
 _FLOAT32 = np.dtype(np.float32)
+_LINE = 64  # bytes of a line of the cache
+
+
+def empty_lines(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array without values yet that begins with a line of the cache.
+
+    NumPy's own begin somewhere in one, large arrays 16 bytes behind its start. So a row of a table
+    takes one line more: bags of 384 bytes in int8 took 1.35 times as long.
+
+    Examples
+    --------
+    >>> empty_lines((3, 5), np.float16).ctypes.data % 64
+    0
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _LINE - 1, np.uint8)
+    begin = -memory.ctypes.data % _LINE
+    return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
 def as_float32(value: Any, function: str, argument: str, ndim: int | None = None) -> np.ndarray:

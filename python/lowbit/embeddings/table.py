@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from lowbit import _core
-from lowbit.arrays import as_float32, bf16_to_float32, float32_to_bf16, float32_to_fp16
+from lowbit.arrays import (
+    as_float32,
+    bf16_to_float32,
+    empty_lines,
+    float32_to_bf16,
+    float32_to_fp16,
+)
 from lowbit.embeddings.row_training import RowGradient
 from lowbit.quantization.matrix import QuantizedMatrix
 from lowbit.quantization.packing import BLOCK_ROWS, pack_scales
@@ -85,13 +91,13 @@ class Embedding:
         if format == "fp32":
             self._rows = read(0, shape[0])
         elif format == "int8":
-            self._rows, self._scales = np.empty(shape, np.int8), np.empty(shape[0], np.float32)
+            self._rows, self._scales = empty_lines(shape, np.int8), np.empty(shape[0], np.float32)
             for first, end in row_chunks(*shape):
                 codes, scales = _core.quantize_rows_int8(read(first, end))
                 self._rows[first:end], self._scales[first:end] = codes, scales
         elif format in _WORDS:
             dtype, convert = _WORDS[format]
-            self._rows = np.empty(shape, dtype)
+            self._rows = empty_lines(shape, dtype)
             for first, end in row_chunks(*shape):
                 self._rows[first:end] = convert(read(first, end))
         else:

@@ -12,6 +12,7 @@ import functools
 import numpy as np
 
 from lowbit import _core
+from lowbit.arrays import empty_lines
 
 BLOCK_ROWS = 16
 BITS: dict[str, int] = {
@@ -91,7 +92,9 @@ def unpack_codes(format: str, lines: np.ndarray, rows: int, cols: int) -> np.nda
     if BITS[format] == 4:
         blocks = np.concatenate([blocks & 15, blocks >> 4], axis=3)
     whole = blocks.reshape(count * BLOCK_ROWS, per_block * per_line)
-    return whole[:rows, :cols].copy().view(np.int8 if format == "int8" else np.uint8)
+    codes = empty_lines((rows, cols), np.int8 if format == "int8" else np.uint8)
+    codes.view(np.uint8)[:] = whole[:rows, :cols]
+    return codes
 
 
 def pack_scales(scales: np.ndarray, beyond: int = 0) -> np.ndarray:
