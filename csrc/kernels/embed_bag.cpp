@@ -5,38 +5,56 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
-// Rows that are added at a time: the sums are read and written once for them, and lines of as many
-// rows are asked for in turn. Eight are no faster.
-constexpr int kBagRows = 4;
+// Rows that are added for some columns, whose sums stay in registers, before the next columns.
+constexpr int64_t kBagRows = 32;
 
-// What becomes of a sum after its rows.
-struct Finish {
-  bool begins;  // the sum is that of these rows alone
-  bool scaled;  // it is multiplied by `scale`
+template <class Rows>
+constexpr int64_t kBlock = Rows::kBagVectors * kLanes;
+
+// Rows of a bag, and what becomes of their sum.
+struct Part {
+  int64_t begin, end;  // of the ids
+  bool begins;         // the sum is that of these rows alone
+  bool scaled;         // it is multiplied by `scale`
   F32 scale;
 };
 
-template <int count, bool weighted, class Rows>
-[[gnu::always_inline]] inline void add_rows(const Rows& rows, const EmbedBagArgs& a, int64_t first,
-                                            const Finish& finish, float* out) {
-  typename Rows::Row row[count];
-  int64_t ahead[count];
-  F32 weight[count];
-#pragma GCC unroll 4
-  for (int k = 0; k < count; ++k) {
-    const int64_t at = first + k + kRowsAhead;
-    ahead[k] = a.ids[at < a.id_count ? at : a.id_count - 1];
-    rows.find(a.ids[first + k], row[k]);
-    weight[k] = weighted ? set1(a.weights[first + k]) : zero();
+// Calls use(vector, lanes) for the columns of a block that are left.
+template <int vectors, bool whole, class Use>
+[[gnu::always_inline]] inline void for_vectors(int64_t left, Use&& use) {
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) {
+    const int64_t lanes = whole ? kLanes : left - v * kLanes;
+    if (lanes > 0) use(v, lanes < kLanes ? static_cast<int>(lanes) : kLanes);
   }
-  for_lines(rows, ahead, a.table.cols, [&](int64_t c, int lanes) {
-    F32 sum = finish.begins ? zero() : read(out + c, lanes);
+}
+
+template <bool weighted, bool whole, class Rows>
+[[gnu::always_inline]] inline void add_block(const Rows& rows, const EmbedBagArgs& a,
+                                             const Part& part, int64_t column, float* out) {
+  const int64_t left = a.table.cols - column;
+  constexpr int vectors = Rows::kBagVectors;
+  F32 sum[vectors];
+  for_vectors<vectors, whole>(left, [&](int v, int lanes) {
+    sum[v] = part.begins ? zero() : read(out + v * kLanes, lanes);
+  });
+  for (int64_t i = part.begin; i < part.end; ++i) {
+    const Ahead ahead(Rows::kBagAhead, a.ids, a.id_count, i);
+    if (column == 0) ask_for_ends(rows, ahead);
 #pragma GCC unroll 4
-    for (int k = 0; k < count; ++k) {
-      const F32 values = rows.read(row[k], c, lanes);
-      sum = weighted ? fma(weight[k], values, sum) : sum + values;
-    }
-    write(out + c, finish.scaled ? sum * finish.scale : sum, lanes);
+    for (int64_t c = 0; c < kBlock<Rows>; c += Rows::kLineColumns)
+      if ((column + c) % Rows::kLineColumns == 0 && (whole || c < left))
+        ask_for_line(rows, ahead, column + c);
+    typename Rows::Row row;
+    rows.find(a.ids[i], row);
+    const F32 weight = weighted ? set1(a.weights[i]) : zero();
+    for_vectors<vectors, whole>(left, [&](int v, int lanes) {
+      const F32 values = rows.read(row, column + v * kLanes, lanes);
+      sum[v] = weighted ? fma(weight, values, sum[v]) : sum[v] + values;
+    });
+  }
+  for_vectors<vectors, whole>(left, [&](int v, int lanes) {
+    write(out + v * kLanes, part.scaled ? sum[v] * part.scale : sum[v], lanes);
   });
 }
 
@@ -44,13 +62,12 @@ template <bool weighted, class Rows>
 void add_bag(const Rows& rows, const EmbedBagArgs& a, int64_t begin, int64_t end, float* out) {
   const F32 scale = set1(a.mean ? 1.0f / static_cast<float>(end - begin) : 1.0f);
   for (int64_t i = begin; i < end; i += kBagRows) {
-    const Finish finish{i == begin, a.mean && i + kBagRows >= end, scale};
-    switch (end - i) {
-      case 1: add_rows<1, weighted>(rows, a, i, finish, out); break;
-      case 2: add_rows<2, weighted>(rows, a, i, finish, out); break;
-      case 3: add_rows<3, weighted>(rows, a, i, finish, out); break;
-      default: add_rows<kBagRows, weighted>(rows, a, i, finish, out);
-    }
+    const bool ends = i + kBagRows >= end;
+    const Part part{i, ends ? end : i + kBagRows, i == begin, a.mean && ends, scale};
+    int64_t c = 0;
+    for (; c + kBlock<Rows> <= a.table.cols; c += kBlock<Rows>)
+      add_block<weighted, true>(rows, a, part, c, out + c);
+    if (c < a.table.cols) add_block<weighted, false>(rows, a, part, c, out + c);
   }
 }
 

@@ -5,16 +5,35 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
+// Calls use(column, lanes) for 16 columns at a time of the i-th row, and asks for those that follow
+// a line at a time: all of a row at once would wait for each other.
+template <class Rows, class Use>
+[[gnu::always_inline]] inline void for_lines(const Rows& rows, const EmbedArgs& a, int64_t i,
+                                             Use&& use) {
+  constexpr int64_t kLine = Rows::kLineColumns;
+  // A read of it for each line, between streaming stores, makes float32 half as slow again.
+  const int64_t columns = a.word.cols;
+  const Ahead ahead(Rows::kAhead, a.ids, a.id_count, i);
+  ask_for_ends(rows, ahead);
+  for (int64_t c = 0; c < columns; c += kLine) {
+    ask_for_line(rows, ahead, c);
+    const int64_t left = columns - c;
+    if (kLine > 32 && left >= kLine)  // a loop for two would cost more
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kLine; k += kLanes) use(c + k, kLanes);
+    else
+      for_columns(left < kLine ? left : kLine, [&](int64_t k, int n) { use(c + k, n); });
+  }
+}
+
 // Rows as they are, to `write_row`(out, values, lanes).
 template <class Rows, class Write>
 inline void copy_rows(const Rows& rows, const EmbedArgs& a, Write&& write_row) {
-  const int64_t last = a.id_count - 1;
   for (int64_t r = a.row_begin; r < a.row_end; ++r) {
-    const int64_t ahead[] = {a.ids[r + kRowsAhead < last ? r + kRowsAhead : last]};
     float* out = a.out.row(r);
     typename Rows::Row row;
     rows.find(a.ids[r], row);
-    for_lines(rows, ahead, a.word.cols, [&](int64_t c, int lanes) {
+    for_lines(rows, a, r, [&](int64_t c, int lanes) {
       write_row(out + c, rows.read(row, c, lanes), lanes);
     });
   }
@@ -23,15 +42,13 @@ inline void copy_rows(const Rows& rows, const EmbedArgs& a, Write&& write_row) {
 // Added in the order of BERT: word and type first.
 template <class Rows>
 void add_rows(const Rows& rows, const EmbedArgs& a) {
-  const int64_t last = a.id_count - 1;
   for (int64_t r = a.row_begin; r < a.row_end; ++r) {
-    const int64_t ahead[] = {a.ids[r + kRowsAhead < last ? r + kRowsAhead : last]};
     const float* position = a.position ? a.position.row(a.position_ids[r]) : nullptr;
     const float* type = a.type ? a.type.row(a.type_ids[r]) : nullptr;
     float* out = a.out.row(r);
     typename Rows::Row row;
     rows.find(a.ids[r], row);
-    for_lines(rows, ahead, a.word.cols, [&](int64_t c, int lanes) {
+    for_lines(rows, a, r, [&](int64_t c, int lanes) {
       F32 sum = rows.read(row, c, lanes);
       if (type) sum = sum + read(type + c, lanes);
       if (position) sum = sum + read(position + c, lanes);

@@ -6,9 +6,6 @@
 
 namespace lowbit {
 
-// Rows that are asked for before they are read, in the order of their ids.
-constexpr int64_t kRowsAhead = 8;
-
 // out[m] = word[ids[m]] + position[position_ids[m]] + type[type_ids[m]]; only `word` is required.
 struct EmbedArgs {
   TableView word;
