@@ -3,6 +3,27 @@
 #include "kernels/word_pairs.hpp"
 
 namespace lowbit::LOWBIT_ISA {
+namespace {
+
+// update_pairs of a single input. What a target gets is one product, and is added at once: written
+// down in between, as there, it would double the stores, which bind. All targets are read before
+// one is changed here, too.
+template <class Finish>
+inline void update_targets(const PairScratch& s, int64_t targets, const float* input,
+                           int64_t stride, Finish&& finish) {
+  for (int64_t c = 0; c < stride; c += kLanes) {
+    F32 delta = zero();
+    for (int64_t t = 0; t < targets; ++t) delta = fma(set1(s.g[t]), load(s.out[t] + c), delta);
+    finish(c, delta);
+    const F32 x = load(input + c);
+    for (int64_t t = 0; t < targets; ++t) {
+      float* row = s.out[t] + c;
+      store(row, fma(set1(s.g[t]), x, load(row)));
+    }
+  }
+}
+
+}  // namespace
 
 void word_bags(const WordPairsArgs& a) noexcept {
   const WordExamples& e = a.examples;
@@ -30,8 +51,8 @@ void word_bags(const WordPairsArgs& a) noexcept {
     pair_gradients(s, 1, targets, a.stride, positives, a.lr, static_cast<float>(times), loss);
     if (loss) *a.loss_pairs += positives + times * (targets - positives);
     const F32 part = a.mean_gradient ? share : set1(1.0f);
-    update_pairs(s, 1, targets, a.stride,
-                 [&](int64_t, int64_t c, F32 delta) { store(gradient + c, delta * part); });
+    update_targets(s, targets, mean, a.stride,
+                   [&](int64_t c, F32 delta) { store(gradient + c, delta * part); });
     for (int64_t n = 0; n < inputs; ++n)
       for (int64_t c = 0; c < a.stride; c += kLanes) add_to(rows[n] + c, load(gradient + c));
   }
