@@ -34,8 +34,9 @@ class AliasTable {
     const uint64_t product = uint64_t{word} * columns_.size();
     const auto i = static_cast<size_t>(product >> 32);
     const Column& column = columns_[i];
-    return static_cast<uint32_t>(product) < column.threshold ? static_cast<int32_t>(i)
-                                                             : column.other;
+    // A choice without a branch, which none could foresee.
+    const int32_t own = -int32_t{static_cast<uint32_t>(product) < column.threshold};
+    return (static_cast<int32_t>(i) & own) | (column.other & ~own);
   }
 
  private:
