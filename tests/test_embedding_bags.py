@@ -64,6 +64,24 @@ def test_large_results_are_those_of_small_ones(cols, restore_threads):
         np.testing.assert_array_equal(Embedding(table)(ids), table[ids])
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_large_sums_are_those_of_small_ones(isa, mode, restore_threads):
+    """Beyond 16 MB bags that are summed at once are streamed, and those of many rows are not."""
+    embedding, rng = Embedding(normal(100, 448), "bf16"), np.random.default_rng(5)
+    lengths = rng.choice([0, 1, 2, 7, 33, 70], 12000, p=[0.2, 0.3, 0.3, 0.18, 0.01, 0.01])
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    ids = rng.integers(0, 100, indptr[-1])
+    half = len(lengths) // 2
+    middle = indptr[half]
+    small = [
+        embedding.pool(ids[:middle], indptr[: half + 1], mode),
+        embedding.pool(ids[middle:], indptr[half:] - middle, mode),
+    ]
+    for threads in (1, 2):
+        _core.set_num_threads(threads)
+        np.testing.assert_array_equal(embedding.pool(ids, indptr, mode), np.concatenate(small))
+
+
 def test_threads_make_no_difference(restore_threads):
     rng = np.random.default_rng(4)
     indptr = np.concatenate([[0], np.cumsum(rng.integers(0, 30, 500))])

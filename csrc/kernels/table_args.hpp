@@ -29,7 +29,8 @@ struct EmbedBagArgs {
   const int64_t* indptr;
   const float* weights;  // [id_count], or null for ones
   bool mean;
-  MatrixView<float> out;
+  MatrixView<float> out;  // each row aligned to 64 bytes to be streamed
+  bool stream;
   int64_t bag_begin, bag_end;
 };
 

@@ -43,7 +43,7 @@ class DenseRows {
   using Element = typename Dense::Element;
   using Row = const Element*;
   static constexpr int64_t kLineColumns = 64 / sizeof(Element);
-  static constexpr int64_t kAhead[] = {8}, kBagAhead[] = {48, 32};
+  static constexpr int64_t kAhead[] = {24, 16}, kBagAhead[] = {48, 32};
   static constexpr int kBagVectors = 4;
 
   explicit DenseRows(const TableView& t)

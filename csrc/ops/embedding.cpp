@@ -77,10 +77,11 @@ void embed_bag(const TableView& table, const Bags& bags, MatrixView<float> out) 
   const RowIds rows("embed_bag", "table", bags.ids, table.rows);
   Trace trace("embed_bag", format_info(table.format).name, "M", bags.ids.size, "bags", out.rows,
               "D", table.cols);
+  const bool streamed = is_streamed(out);
   const int64_t average = out.rows ? ceil_div(bags.ids.size, out.rows) : 0;
   parallel_for(out.rows, row_grain((average + 1) * table.cols), [&](int64_t begin, int64_t end) {
     kernels().embed_bag({table, rows.data(), bags.ids.size, bags.indptr.data, bags.weights.data,
-                         bags.mode == "mean", out, begin, end});
+                         bags.mode == "mean", out, streamed, begin, end});
   });
 }
 

@@ -55,7 +55,7 @@ RowGradient add_up(MatrixView<const float> dout, const std::vector<Reading>& rea
   parallel_for(count, row_grain((average + 1) * dout.cols), [&](int64_t begin, int64_t end) {
     kernels().embed_bag({table, sums.sources.data(), readings_count, sums.indptr.data(),
                          sums.weights.empty() ? nullptr : sums.weights.data(), false, values,
-                         begin, end});
+                         false, begin, end});
   });
   return g;
 }
