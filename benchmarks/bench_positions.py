@@ -19,10 +19,17 @@ from turns import Subject, print_bandwidths, take_turns
 
 import lowbit as lb
 from lowbit import _core
-from lowbit.arrays import bf16_to_float32, float32_to_bf16
+from lowbit.arrays import bf16_to_float32, empty_lines, float32_to_bf16
 from lowbit.reference import rotary as reference
 
 BASE = 500000.0
+
+
+def in_lines(x: np.ndarray) -> np.ndarray:
+    """A copy that begins with a line of the cache, as torch's tensors do."""
+    copy = empty_lines(x.shape, x.dtype)
+    copy[...] = x
+    return copy
 
 
 class InPlace:
@@ -30,7 +37,7 @@ class InPlace:
 
     def __init__(self, q: np.ndarray, k: np.ndarray, layout: str, bf16: bool) -> None:
         self.bf16 = bf16
-        self.arrays = [float32_to_bf16(x) if bf16 else x.copy() for x in (q, k)]
+        self.arrays = [in_lines(float32_to_bf16(x) if bf16 else x) for x in (q, k)]
         self.rotary = lb.positions.Rotary(q.shape[-1], BASE, layout=layout)
         self.table = self.rotary.table(np.arange(len(q)))
 
