@@ -119,6 +119,23 @@ def test_resuming_needs_the_corpus_and_a_training(tmp_path: Path) -> None:
         lb.WordVectors.resume(path, lines)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["method"])
+def test_files_of_the_first_version_go_on(kind: dict, tmp_path: Path) -> None:
+    """Broken off after the first of three epochs, before trainings by GloVe could be saved."""
+    method, lines = kind["method"], ["lowest lower slow slowly"] * 9
+    settings = kind | ({"ngrams": (3, 3), "buckets": 9} if method == "fasttext" else {})
+    settings |= {"epochs": 3, "lr": 0.5, "sample": 0, "seed": 1, "deterministic": True}
+    whole = lb.WordVectors.train(lines, dim=2, **settings)
+    path = tmp_path / "old.safetensors"
+    path.write_bytes((Path(__file__).parent / f"data/trainings/{method}.safetensors").read_bytes())
+    half = lb.WordVectors.load(path)
+    assert (half.training.epoch, half.training.settings) == (1, whole.training.settings)
+    resumed = lb.WordVectors.resume(path, lines)
+    np.testing.assert_allclose(resumed.vectors, whole.vectors, rtol=1e-4)
+    np.testing.assert_allclose(resumed.training.targets, whole.training.targets, rtol=1e-4)
+    assert np.abs(resumed.vectors - half.vectors).max() > 1e-3
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".txt", ".vec"])
 def test_other_formats_have_no_place_for_a_training(suffix: str, tmp_path: Path) -> None:
     wv = lb.WordVectors.train(["a b c"] * 10, dim=4)

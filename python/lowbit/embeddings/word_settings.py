@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.embeddings.settings_json import check_seed, checked_fields, make_plain
 from lowbit.embeddings.word_training import LEARNING_RATE, PREDICTING, SHARDS
 
 LOSSES = ("negative_sampling", "hierarchical_softmax")
@@ -43,10 +44,7 @@ class TrainingSettings:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # NumPy's numbers become plain ones, which JSON knows
-            value = getattr(self, field.name)
-            if isinstance(value, np.generic):
-                object.__setattr__(self, field.name, value.item())
+        make_plain(self)
         object.__setattr__(self, "ngrams", tuple(map(int, self.ngrams)))
         known = {"method": PREDICTING, "loss": LOSSES, "cbow_gradient": CBOW_GRADIENTS}
         for name, allowed in known.items():
@@ -54,8 +52,7 @@ class TrainingSettings:
             if got not in allowed:
                 names = ", ".join(f'"{one}"' for one in allowed)
                 raise ValueError(f'WordVectors.train: {name}="{got}" is not known; use {names}')
-        if not 0 <= self.seed < 1 << 64:
-            raise ValueError(f"WordVectors.train: seed={self.seed} must be between 0 and 2^64 - 1")
+        check_seed(self.seed)
 
     @property
     def has_subwords(self) -> bool:
@@ -66,6 +63,15 @@ class TrainingSettings:
     def has_tree(self) -> bool:
         """Whether targets are the inner nodes of a tree."""
         return self.loss == "hierarchical_softmax"
+
+    @property
+    def chunks_at_once(self) -> int:
+        """A training goes on at a multiple of so many chunks."""
+        return SHARDS if self.deterministic else 1
+
+    def targets_shape(self, words: int, dim: int) -> tuple[int, ...]:
+        """Of what is trained beside the vectors of so many words."""
+        return words - self.has_tree, dim
 
     def kernel_options(self) -> dict[str, Any]:
         """What `_core.WordTrainer` takes by these names."""
@@ -131,10 +137,8 @@ class TrainingState:
         return json.dumps({"settings": asdict(self.settings)} | place)
 
 
-def state_from_json(
-    text: str, targets: np.ndarray, tree_counts: np.ndarray | None
-) -> TrainingState:
-    """A state from what `TrainingState.to_json` wrote, or somebody else.
+def state_from_json(text: str) -> dict[str, Any]:
+    """What `TrainingState.to_json` wrote, or somebody else: the arguments that are no arrays.
 
     Raises
     ------
@@ -144,41 +148,12 @@ def state_from_json(
     read = json.loads(text)
     if not isinstance(read, dict) or set(read) != {"settings", "epoch", "chunk", "corpus"}:
         raise ValueError("it has not the entries of a training")
-    settings = settings_from_json(read["settings"])
+    settings = TrainingSettings(**checked_fields(TrainingSettings, read["settings"]))
     epoch, chunk, corpus = read["epoch"], read["chunk"], read["corpus"]
     if type(epoch) is not int or type(chunk) is not int or not isinstance(corpus, str):
         raise ValueError("epoch and chunk must be integers, corpus a string")
     if not 0 <= epoch <= settings.epochs or not 0 <= chunk < 1 << 62:
         raise ValueError(f"it has no chunk {chunk} of epoch {epoch}")
-    if chunk and (epoch == settings.epochs or (settings.deterministic and chunk % SHARDS)):
+    if chunk and (epoch == settings.epochs or chunk % settings.chunks_at_once):
         raise ValueError(f"no training goes on at chunk {chunk} of epoch {epoch}")
-    return TrainingState(settings, targets, tree_counts, epoch, chunk, corpus)
-
-
-def settings_from_json(read: Any) -> TrainingSettings:
-    """Settings from parsed JSON; ValueError for what is no settings."""
-    names = {field.name: field.type for field in fields(TrainingSettings)}
-    if not isinstance(read, dict) or set(read) != set(names):
-        raise ValueError("the settings are not those of a training")
-    checked: dict[str, Any] = {}
-    for name, kind in names.items():
-        value = read[name]
-        if name == "ngrams":
-            fits = isinstance(value, list) and len(value) == 2 and all(map(_is_integer, value))
-            value = tuple(value) if fits else value
-        elif value is None:
-            fits = "None" in kind
-        elif kind.startswith("int"):
-            fits = _is_integer(value, 1 << 64 if name == "seed" else 1 << 63)
-        elif kind.startswith("float"):
-            fits = isinstance(value, float) or _is_integer(value)
-        else:
-            fits = type(value).__name__ == kind
-        if not fits:
-            raise ValueError(f"{name} is {value!r}")
-        checked[name] = value
-    return TrainingSettings(**checked)
-
-
-def _is_integer(value: Any, end: int = 1 << 63) -> bool:
-    return type(value) is int and abs(value) < end
+    return {"settings": settings, "epoch": epoch, "chunk": chunk, "corpus": corpus}

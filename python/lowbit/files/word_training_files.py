@@ -60,20 +60,24 @@ def read_training(file: SafetensorsFile, mapped: bool) -> Training:
     text = file.metadata.get("training")
     if text is None:
         return Training()
-    _require(file, "targets", "F32", 2)
-    tree_counts = None
-    if "tree_counts" in file.tensors:
-        _require(file, "tree_counts", "I64", 1)
-        tree_counts = file.read("tree_counts")
     try:
-        state = state_from_json(text, read_rows(file, "targets", mapped), tree_counts)
+        read = state_from_json(text)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{file.path}: the training {shorten(text)} is not one: {shorten(str(error))}"
         ) from None
     rows, dim = file.tensors["vectors"].shape
-    if state.targets.shape != (rows - state.settings.has_tree, dim):
-        raise FileFormatError(f"{file.path}: targets of shape {state.targets.shape} do not fit")
+    shape = read["settings"].targets_shape(rows, dim)
+    _require(file, "targets", "F32", len(shape))
+    if file.tensors["targets"].shape != shape:
+        got = file.tensors["targets"].shape
+        raise FileFormatError(f"{file.path}: targets of shape {got} do not fit; expected {shape}")
+    tree_counts = None
+    if "tree_counts" in file.tensors:
+        _require(file, "tree_counts", "I64", 1)
+        tree_counts = file.read("tree_counts")
+    targets = read_rows(file, "targets", mapped)
+    state = TrainingState(targets=targets, tree_counts=tree_counts, **read)
     if state.settings.has_tree:
         _check_tree(tree_counts, rows, file.path)
     subwords = _read_subwords(file, state, mapped) if state.settings.has_subwords else None
