@@ -4,6 +4,7 @@
 
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
+#include "bindings/training_place.hpp"
 #include "vectors/glove.hpp"
 
 namespace lowbit::bindings {
@@ -130,6 +131,16 @@ void bind_glove(py::module_& m) {
            "counter"_a, "table"_a.noconvert(), "dim"_a, "lr"_a, "x_max"_a, "alpha"_a,
            "grad_clip"_a, "plain_biases"_a, "seed"_a)
       .def("run", &run_glove, "epoch"_a, "begin"_a, "end"_a)
+      .def_property_readonly("place",
+                             [](const BoundGlove& b) { return to_python(b.trainer->place()); })
+      .def("go_to",
+           [](BoundGlove& bound, int64_t epoch, int64_t chunk) {
+             bound.trainer->go_to({epoch, chunk});
+           },
+           "epoch"_a, "chunk"_a)
+      .def("words_before",
+           [](BoundGlove& bound, int64_t chunk) { return bound.trainer->steps_before(chunk); },
+           "chunk"_a)
       .def_property_readonly("chunks", [](const BoundGlove& b) { return b.trainer->rounds(); })
       .def_property_readonly("steps", [](const BoundGlove& b) { return b.pairs->steps(); })
       .def_property_readonly("in_file", [](const BoundGlove& b) { return b.pairs->in_file(); });

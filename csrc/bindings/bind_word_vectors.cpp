@@ -1,5 +1,6 @@
 #include "bindings/numpy.hpp"
 #include "bindings/topics.hpp"
+#include "bindings/training_place.hpp"
 #include "ops/dispatch.hpp"
 #include "vectors/start.hpp"
 #include "vectors/trainer.hpp"
@@ -82,12 +83,6 @@ py::tuple run(BoundTrainer& bound, int64_t epoch, int64_t begin, int64_t end) {
   Passed done;
   released([&] { done = bound.trainer.run(epoch, begin, end); });
   return py::make_tuple(done.words, done.loss, done.pairs);
-}
-
-py::object place(const BoundTrainer& bound) {
-  const auto at = bound.trainer.place();
-  if (!at) return py::none();
-  return py::make_tuple(at->epoch, at->chunk);
 }
 
 // For tests: a thread's copies of rows, which it trains on.
@@ -184,7 +179,8 @@ void bind_word_vectors(py::module_& m) {
            "tree"_a = SharedTree())
       .def_property_readonly("chunks",
                              [](const BoundTrainer& bound) { return bound.trainer.chunks(); })
-      .def_property_readonly("place", &place)  // (epoch, chunk), or None
+      .def_property_readonly("place",
+                             [](const BoundTrainer& b) { return to_python(b.trainer.place()); })
       .def("go_to",
            [](BoundTrainer& bound, int64_t epoch, int64_t chunk) {
              bound.trainer.go_to({epoch, chunk});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <numeric>
 #include <utility>
 
@@ -62,33 +61,36 @@ GlovePairs::GlovePairs(CooccurrenceCounter& counter, const GloveOptions& options
   for (int64_t tile = 0; tile < tiles_.tiles(); ++tile)
     begin_.push_back(begin_.back() + counter.most_of(tile));
   count_.resize(static_cast<size_t>(tiles_.tiles()));
+  steps_.resize(count_.size());
   const int64_t bytes = begin_.back() * kStepBytes;
   if (bytes <= counter.options().memory / 2)
     memory_ = take<GlovePair>(begin_.back() + 1);
   else
     place_ = file.reserve(bytes);
-  std::mutex mutex;
   counter.for_tiles([&](int64_t first, int64_t last, const CooccurrenceCounter::Counts& counts) {
     const int64_t begin = begin_[static_cast<size_t>(first)];
     const int64_t room = begin_[static_cast<size_t>(last)] - begin;
     std::vector<GlovePair> written(memory_ ? 0 : static_cast<size_t>(room));
     GlovePair* const out = memory_ ? memory_.get() + begin : written.data();
-    int64_t steps = 0;
     for (int64_t tile = first; tile < last; ++tile) {
       const std::span<PairCount> from = counts[static_cast<size_t>(tile - first)];
       GlovePair* const to = out + (begin_[static_cast<size_t>(tile)] - begin);
+      int64_t steps = 0;
       for (size_t i = 0; i < from.size(); ++i) {
         to[i] = glove_pair(from[i], options);
         steps += symmetric_ && to[i].row != to[i].column ? 2 : 1;
       }
       shuffle({to, from.size()}, tile);
       count_[static_cast<size_t>(tile)] = static_cast<int64_t>(from.size());
+      steps_[static_cast<size_t>(tile)] = steps;
     }
     if (!memory_) file_.write(written.data(), room * kStepBytes, place_ + begin * kStepBytes);
-    const std::lock_guard lock(mutex);
-    steps_ += steps;
   });
   counter.clear();
+}
+
+int64_t GlovePairs::steps() const {
+  return std::accumulate(steps_.begin(), steps_.end(), int64_t{0});
 }
 
 void GlovePairs::shuffle(std::span<GlovePair> pairs, int64_t tile) const {
@@ -135,9 +137,29 @@ Passed GloveTrainer::run(int64_t epoch, int64_t begin, int64_t end) {
         end, " of ", rounds());
   const ops::Trace trace("train_glove", table_.rows, options_.dim);
   order_rounds(epoch);
+  place_.reset();
   Passed total;
   for (int64_t i = begin; i < end; ++i) total += run_round(order_[static_cast<size_t>(i)]);
+  place_ = end == rounds() ? Place{epoch + 1, 0} : Place{epoch, end};
   return total;
+}
+
+void GloveTrainer::go_to(Place place) {
+  check(place.epoch >= 0 && place.chunk >= 0 && place.chunk < rounds(),
+        "WordVectors.resume: the corpus has no place ", place.chunk, " of epoch ", place.epoch);
+  place_ = place;
+}
+
+int64_t GloveTrainer::steps_before(int64_t end) {
+  check(end >= 0 && end <= rounds(), "GloveTrainer.words_before: round ", end, " of ", rounds());
+  check(place_.has_value(), "GloveTrainer.words_before: the training has failed");
+  order_rounds(place_->epoch);
+  int64_t steps = 0;
+  for (int64_t i = 0; i < end; ++i) {
+    const auto [first, last] = pairs_.tiles().round(order_[static_cast<size_t>(i)]);
+    for (int64_t tile = first; tile < last; ++tile) steps += pairs_.steps_of(tile);
+  }
+  return steps;
 }
 
 void GloveTrainer::order_rounds(int64_t epoch) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,7 +34,8 @@ class GlovePairs {
 
   bool symmetric() const { return symmetric_; }
   const PairTiles& tiles() const { return tiles_; }
-  int64_t steps() const { return steps_; }  // of an epoch
+  int64_t steps() const;  // of an epoch
+  int64_t steps_of(int64_t tile) const { return steps_[static_cast<size_t>(tile)]; }
   bool in_file() const { return !memory_; }
   std::span<const GlovePair> of_tile(int64_t tile, std::vector<GlovePair>& buffer) const;
 
@@ -44,8 +46,8 @@ class GlovePairs {
   const bool symmetric_;
   const uint64_t seed_;
   SpillFile& file_;
-  std::vector<int64_t> begin_, count_;  // of each tile; there may be room behind its pairs
-  int64_t steps_ = 0;
+  // Of each tile; there may be room behind its pairs.
+  std::vector<int64_t> begin_, count_, steps_;
   Memory<GlovePair> memory_;
   int64_t place_ = 0;
 };
@@ -61,6 +63,12 @@ class GloveTrainer {
   // Trains on the rounds [begin, end) of an epoch, in this epoch's order. `words` are steps.
   Passed run(int64_t epoch, int64_t begin, int64_t end);
 
+  // As in Trainer; chunks are rounds.
+  std::optional<Place> place() const { return place_; }
+  void go_to(Place place);
+  // Steps of the rounds [0, end) of the epoch that is at work.
+  int64_t steps_before(int64_t end);
+
  private:
   Passed run_round(int64_t round);
   void order_rounds(int64_t epoch);
@@ -72,6 +80,7 @@ class GloveTrainer {
   std::vector<float> rates_, limits_;  // of w's last columns, then of c's
   std::vector<int64_t> order_;         // of rounds
   int64_t ordered_ = -1;               // in which epoch
+  std::optional<Place> place_ = Place{0, 0};
   Idle<std::vector<GlovePair>> buffers_;
 };
 

@@ -35,6 +35,11 @@ struct Passed {
   }
 };
 
+// What comes next in a training: a chunk of an epoch.
+struct Place {
+  int64_t epoch, chunk;
+};
+
 // Threads share the tables without locks (Recht et al., 2011); of a large corpus, but for copies of
 // frequent rows that each has of its own. Or, when it is deterministic, each of eight shards works
 // on copies of the rows that its next kPiece examples need, and the changes of all eight are added
@@ -57,9 +62,6 @@ class Trainer {
 
   // What comes next: the chunk behind the last run, or the first of the next epoch. None if an
   // error broke a run off, which leaves chunks half done.
-  struct Place {
-    int64_t epoch, chunk;
-  };
   std::optional<Place> place() const { return place_; }
   void go_to(Place place);
   // Rows of each table of which every thread would have copies of its own now.

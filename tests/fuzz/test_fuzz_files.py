@@ -188,6 +188,11 @@ def write_training(folder):
     wv.save(folder / "a.safetensors", training=True)
 
 
+def write_glove_training(folder):
+    wv = lb.WordVectors.train(["up down up left"] * 9, "glove", 2, epochs=1)
+    wv.save(folder / "a.safetensors", training=True)
+
+
 JSONL = '{"text": "a good film", "label": 1}\n{"text": "d\\u00fcll", "label": 0}\n'
 CSV = 'id,text,label\n1,"a ""good"", film",1\n2,"two\nlines",0\n'
 ARRAYS = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float16), "i": np.arange(4)}
@@ -269,6 +274,11 @@ READERS = {
     ),
     "training of vectors": (
         write_training,
+        "a.safetensors",
+        lambda folder: lb.WordVectors.load(folder / "a.safetensors"),
+    ),
+    "training by GloVe": (
+        write_glove_training,
         "a.safetensors",
         lambda folder: lb.WordVectors.load(folder / "a.safetensors"),
     ),

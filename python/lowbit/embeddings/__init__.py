@@ -1,6 +1,6 @@
 """Dense vectors looked up by id or by word."""
 
-from lowbit.embeddings.glove import GloveOptions
+from lowbit.embeddings.glove_settings import GloveOptions
 from lowbit.embeddings.neighbours import NearestNeighbours
 from lowbit.embeddings.row_training import SGD, Adagrad, RowGradient, SparseAdam
 from lowbit.embeddings.sif import SifPooling

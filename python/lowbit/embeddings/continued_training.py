@@ -10,11 +10,27 @@ from typing import Any, Self
 
 import numpy as np
 
+from lowbit import _core
 from lowbit.embeddings import word_training as training
+from lowbit.embeddings.glove import GloveRun
+from lowbit.embeddings.glove_settings import GloveOptions, GloveSettings
 from lowbit.embeddings.subwords import SubwordTable
-from lowbit.embeddings.word_runs import TrainedWords, WordRun, checksum
-from lowbit.embeddings.word_settings import TrainingState
+from lowbit.embeddings.word_runs import Trained, TrainedWords, TrainingRun, WordRun, checksum
+from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
 from lowbit.embeddings.word_training import Progress
+
+
+def new_run(
+    corpus: _core.WordCorpus,
+    words: list[str],
+    settings: TrainingSettings | GloveSettings,
+    dim: int,
+    start: Trained | None = None,
+    counts: np.ndarray | None = None,
+) -> TrainingRun:
+    """A training as its settings say, see `WordRun`."""
+    kind = GloveRun if isinstance(settings, GloveSettings) else WordRun
+    return kind(corpus, words, settings, dim, start, counts)
 
 
 class ContinuedTraining(ABC):
@@ -34,7 +50,7 @@ class ContinuedTraining(ABC):
     @classmethod
     def _finish(
         cls,
-        run: WordRun,
+        run: TrainingRun,
         progress: Progress,
         checkpoint: str | os.PathLike[str] | None,
         checkpoint_seconds: float,
@@ -63,11 +79,13 @@ class ContinuedTraining(ABC):
         *,
         progress: Progress = False,
         checkpoint_seconds: float = 600.0,
+        glove: GloveOptions | None = None,
+        epochs: int | None = None,
     ) -> Self:
         """Go on with a training that was broken off, where it stopped.
 
-        A deterministic training, or one on one thread, ends with the same bits as if it had run in
-        one go.
+        A deterministic training, one by GloVe, or one on one thread, ends with the same bits as if
+        it had run in one go.
 
         Parameters
         ----------
@@ -78,11 +96,18 @@ class ContinuedTraining(ABC):
             The same as then, in any of the forms that `train` takes.
         progress, checkpoint_seconds
             As in `train`.
+        glove
+            For "glove", whose pairs are counted again: another `memory`, or the `folder`, which the
+            file does not keep. Everything else must be as it was.
+        epochs
+            For "glove", whose learning rate does not know the end: so many in all, also if the
+            training was at its end. The result has the bits of one that was begun with so many.
 
         Raises
         ------
         ValueError
-            If the file has vectors but no training, or the corpus is another one.
+            If the file has vectors but no training, or the corpus or `glove` is another one, or
+            more `epochs` have been begun.
         FileFormatError
             If the file is broken.
 
@@ -100,19 +125,38 @@ class ContinuedTraining(ABC):
         ...     wv = WordVectors.resume(path, lines)
         >>> wv.words
         ['blue', 'green', 'red']
+
+        More epochs of GloVe:
+
+        >>> settings = {"method": "glove", "dim": 8, "seed": 1}
+        >>> wv = WordVectors.train(lines, **settings, epochs=2, checkpoint=path)
+        >>> more = WordVectors.resume(path, lines, epochs=4)
+        >>> whole = WordVectors.train(lines, **settings, epochs=4)
+        >>> more.vectors.tobytes() == whole.vectors.tobytes()
+        True
         """
         wv = cls.load(checkpoint)
         state = wv._needed_state("resume")
-        if state.epoch == state.settings.epochs:
+        settings = state.settings
+        if isinstance(settings, GloveSettings):
+            settings = settings.for_resume(glove, epochs, state.epoch + (state.chunk > 0))
+        elif glove is not None or epochs is not None:
+            raise ValueError(
+                f'WordVectors.resume: glove and epochs are for trainings by "glove" alone, this '
+                f'one is by "{settings.method}"; leave them out, or use train_more'
+            )
+        if state.epoch == settings.epochs:
             return wv
         read = training.read_corpus(corpus, 1, len(wv.words), wv.words)
         if checksum(read) != state.corpus:
+            other = "" if isinstance(settings, GloveSettings) else ", or use train_more"
             raise ValueError(
                 f"WordVectors.resume: {os.fspath(checkpoint)} was trained on another corpus; pass "
-                "the same words in the same order, or use train_more"
+                f"the same words in the same order{other}"
             )
-        run = WordRun(read, wv.words, state.settings, wv.vectors.shape[1], wv, wv.counts)
+        run = new_run(read, wv.words, settings, wv.vectors.shape[1], wv, wv.counts)
         run.go_to(state.epoch, state.chunk)
+        del wv, state  # whose tables the run has copied
         return cls._finish(run, progress, checkpoint, checkpoint_seconds)
 
     def train_more(
@@ -156,8 +200,8 @@ class ContinuedTraining(ABC):
         ------
         ValueError
             If there are no targets, which files of other formats and files that were saved without
-            `training=True` do not have; if a tree of hierarchical softmax were to grow; for options
-            out of their range.
+            `training=True` do not have; if GloVe trained them; if a tree of hierarchical softmax
+            were to grow; for options out of their range.
         TypeError
             If another parameter is to change.
 
@@ -169,8 +213,14 @@ class ContinuedTraining(ABC):
         >>> more.words, more.counts.tolist()
         (['blue', 'green', 'red', 'violet'], [100, 50, 100, 50])
         """
-        state = self._needed_state("train_more")
-        settings = state.settings.for_more(changed)
+        before = self._needed_state("train_more").settings
+        if isinstance(before, GloveSettings):
+            raise ValueError(
+                "WordVectors.train_more: GloVe fits vectors to the counts of one corpus, to which "
+                "those of another cannot be added; train on both corpora together, or for more "
+                "epochs with the same use WordVectors.resume(..., epochs=...)"
+            )
+        settings = before.for_more(changed)
         if grow and settings.has_tree:
             raise ValueError(
                 "WordVectors.train_more: a tree of hierarchical softmax has no room for new words; "
@@ -187,7 +237,7 @@ class ContinuedTraining(ABC):
         counts = read.counts
         if self.counts is not None:
             counts[: len(self.words)] += self.counts
-        run = WordRun(read, words, settings, self.vectors.shape[1], self, counts)
+        run = new_run(read, words, settings, self.vectors.shape[1], self, counts)
         return self._finish(run, progress, checkpoint, checkpoint_seconds)
 
     def _needed_state(self, function: str) -> TrainingState:

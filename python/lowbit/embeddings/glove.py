@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 
 from lowbit import _core
-from lowbit.embeddings.word_training import (
-    LEARNING_RATE,
-    SECONDS_OF_A_STEP,
-    Progress,
-    new_table,
-    print_progress,
-    run_epochs,
-)
-from lowbit.quantization.allocation import parse_size
-
-WINDOW, EPOCHS = 15, 25
-
-
-@dataclass(frozen=True)
-class GloveOptions:
-    """What GloVe alone has; names in brackets are those of its own program.
-
-    Attributes
-    ----------
-    x_max, alpha
-        A pair of words that was counted x times weighs min(1, (x / x_max) ** alpha). For corpora of
-        some million words an x_max of 10 is usual.
-    symmetric
-        Words on both sides of a word are near it (-symmetric 1), or only those to its left.
-    weighted
-        Two words at distance d count 1 / d (-distance-weighting 1), or 1.
-    grad_clip
-        Elements of gradients are cut to this magnitude.
-    plain_biases
-        Steps of biases are not multiplied by the learning rate, nor cut, as in GloVe's program.
-    vectors
-        "sum" of both vectors of a word (-model 2), or the "word" vector alone (-model 1).
-    memory
-        Bytes, or a text such as "4GB", that counting may take beside the corpus, about. Beyond
-        that, pairs go to a temporary file; what is counted and trained is the same, bit by bit.
-    folder
-        Where the temporary file lies, which has no name and ends with the training; None: the
-        system's folder for such files.
-
-    Examples
-    --------
-    >>> import lowbit as lb
-    >>> lines = ["red green blue", "one two three"] * 50
-    >>> options = GloveOptions(x_max=10, memory="100MB")
-    >>> wv = lb.WordVectors.train(lines, "glove", dim=8, seed=1, glove=options)
-    >>> wv.similarity("red", "green") > wv.similarity("red", "two")
-    True
-    """
-
-    x_max: float = 100.0
-    alpha: float = 0.75
-    symmetric: bool = True
-    weighted: bool = True
-    grad_clip: float = 100.0
-    plain_biases: bool = False
-    vectors: str = "sum"
-    memory: int | float | str = "4GB"
-    folder: str | os.PathLike[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.vectors not in ("sum", "word"):
-            raise ValueError(
-                f'GloveOptions: vectors="{self.vectors}" is not known; use "sum" or "word"'
-            )
-        self.memory_bytes()
-
-    def memory_bytes(self) -> int:
-        """`memory` as a number."""
-        try:
-            return parse_size(self.memory)
-        except ValueError:
-            raise ValueError(
-                f"GloveOptions: memory={self.memory!r} is no size; use bytes, or a number with "
-                "kB, MB, GB, KiB, MiB or GiB"
-            ) from None
+from lowbit.embeddings.glove_settings import COLUMNS, GloveOptions, GloveSettings
+from lowbit.embeddings.word_runs import Trained, TrainedWords, TrainingRun
+from lowbit.embeddings.word_training import SECONDS_OF_A_STEP, Progress, new_table
 
 
 def start_table(words: int, dim: int, seed: int) -> np.ndarray:
@@ -136,44 +62,59 @@ def count_pairs(
     return counter
 
 
-def train_glove(
-    corpus: _core.WordCorpus,
-    dim: int,
-    window: int | None,
-    epochs: int | None,
-    lr: float | None,
-    seed: int,
-    progress: Progress,
-    options: GloveOptions | None,
-) -> np.ndarray:
-    """Vectors of the words of a corpus, float32 [words, dim]; None: as GloVe's program."""
-    window = WINDOW if window is None else window
-    epochs = EPOCHS if epochs is None else epochs
-    lr = LEARNING_RATE["glove"] if lr is None else lr
-    options = options or GloveOptions()
-    if not 1 <= dim <= 1 << 16:
-        raise ValueError(f"WordVectors.train: dim={dim} must be between 1 and 65536")
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"WordVectors.train: seed={seed} must be between 0 and 2^64 - 1")
-    if not 1 <= epochs <= 1_000_000:
-        raise ValueError(f"WordVectors.train: epochs={epochs} must be between 1 and 1000000")
-    words = len(corpus.counts)
-    with tempfile.TemporaryFile(dir=options.folder) as file:
-        show = progress is True
-        counter = count_pairs(corpus, dim, window, options, file.fileno(), show)
-        table = start_table(words, dim, seed)
-        trainer = _core.GloveTrainer(
-            counter,
-            table.reshape(words, -1),
-            dim=dim,
-            lr=lr,
-            x_max=options.x_max,
-            alpha=options.alpha,
-            grad_clip=options.grad_clip,
-            plain_biases=options.plain_biases,
-            seed=seed,
-        )
-        report = partial(print_progress, unit="pairs") if show else progress
-        run_epochs(trainer, epochs, trainer.steps, report)
-    vectors, contexts = table[:, 0, :dim], table[:, 1, :dim]
-    return np.ascontiguousarray(vectors + contexts if options.vectors == "sum" else vectors)
+class GloveRun(TrainingRun):
+    """By GloVe. Pairs are counted when it begins, anew where it goes on: the same ones.
+
+    Parameters
+    ----------
+    start
+        Words with their table, instead of random ones.
+    """
+
+    unit = "pairs"
+
+    def __init__(
+        self,
+        corpus: _core.WordCorpus,
+        words: list[str],
+        settings: GloveSettings,
+        dim: int,
+        start: Trained | None = None,
+        counts: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(corpus, words, settings, dim, counts)
+        self.table = start_table(len(words), dim, settings.seed)
+        if start is not None:
+            self.table[:, :, : dim + COLUMNS] = start.training.targets
+        self.begin = (0, 0)
+
+    def go_to(self, epoch: int, chunk: int) -> None:
+        """The place where a training was broken off."""
+        self.begin = (epoch, chunk)
+
+    def run(
+        self,
+        progress: Progress = False,
+        save: Callable[[TrainedWords], None] | None = None,
+        seconds: float = 600.0,
+    ) -> None:
+        """All that is left; see `TrainingRun`."""
+        settings, shown = self.settings, bool(progress) and not callable(progress)
+        with tempfile.TemporaryFile(dir=settings.options.folder) as file:
+            counter = count_pairs(
+                self.corpus, self.dim, settings.window, settings.options, file.fileno(), shown
+            )
+            table = self.table.reshape(len(self.table), -1)
+            self.trainer = _core.GloveTrainer(
+                counter, table, dim=self.dim, **settings.kernel_options()
+            )
+            self.trainer.go_to(*self.begin)
+            super().run(progress, save, seconds)
+
+    def result(self) -> TrainedWords:
+        """What has been trained by now; its targets are a view of the table."""
+        vectors, contexts = self.table[:, 0, : self.dim], self.table[:, 1, : self.dim]
+        both = self.settings.options.vectors == "sum"
+        chosen = np.ascontiguousarray(vectors + contexts if both else vectors)
+        state = self.state(self.table[:, :, : self.dim + COLUMNS])
+        return TrainedWords(self.words, chosen, self.counts, None, state)

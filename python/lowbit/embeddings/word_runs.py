@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lowbit import _core
+from lowbit.embeddings.glove_settings import GloveSettings
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
-from lowbit.embeddings.word_training import Progress, new_table, run_epochs
+from lowbit.embeddings.word_training import Progress, new_table, print_progress, run_epochs
 
 
 class TrainedWords(NamedTuple):
@@ -36,7 +38,7 @@ class Trained(Protocol):
     training: TrainingState | None
 
 
-class WordRun:
+class TrainingRun(ABC):
     """A training that can stop between two chunks of its corpus and go on there.
 
     Parameters
@@ -46,13 +48,85 @@ class WordRun:
     words
         Of the corpus.
     settings
-        Checked here, and by the kernels' trainer.
+        Checked by the kernels' trainer.
     dim
         Length of a vector.
-    start
-        Vectors of the first words, with their targets, instead of random ones.
     counts
         What becomes of `WordVectors.counts`; None: those of the corpus.
+    """
+
+    unit = "words"  # which progress counts
+    trainer: Any  # of the kernels
+
+    def __init__(
+        self,
+        corpus: _core.WordCorpus,
+        words: list[str],
+        settings: TrainingSettings | GloveSettings,
+        dim: int,
+        counts: np.ndarray | None,
+    ) -> None:
+        if not 1 <= dim <= 1 << 16:
+            raise ValueError(f"WordVectors.train: dim={dim} must be between 1 and 65536")
+        self.corpus, self.words, self.settings, self.dim = corpus, words, settings, dim
+        self.counts = corpus.counts if counts is None else counts
+
+    @abstractmethod
+    def result(self) -> TrainedWords:
+        """What has been trained by now."""
+
+    def run(
+        self,
+        progress: Progress = False,
+        save: Callable[[TrainedWords], None] | None = None,
+        seconds: float = 600.0,
+    ) -> None:
+        """All that is left.
+
+        `save` gets the vectors about every so many seconds, at the end, and when something is
+        raised.
+        """
+        saved = time.perf_counter()
+
+        def after_step() -> None:
+            nonlocal saved
+            if save is not None and time.perf_counter() - saved > seconds:
+                save(self.result())
+                saved = time.perf_counter()
+
+        report = progress if callable(progress) else None
+        if report is None and progress:
+            report = partial(print_progress, unit=self.unit)
+        try:
+            run_epochs(self.trainer, self.settings.epochs, report, after_step)
+        except BaseException:
+            # What an error of the kernels broke off has no place.
+            if save is not None and self.trainer.place is not None:
+                save(self.result())
+            raise
+        if save is not None:
+            save(self.result())
+
+    def go_to(self, epoch: int, chunk: int) -> None:
+        """The place where a training was broken off."""
+        if epoch < self.settings.epochs:
+            self.trainer.go_to(epoch, chunk)
+
+    def state(self, targets: np.ndarray, tree_counts: np.ndarray | None = None) -> TrainingState:
+        """What going on at this place needs."""
+        epoch, chunk = self.trainer.place
+        ended = epoch == self.settings.epochs and not self.settings.may_go_on
+        corpus = "" if ended else checksum(self.corpus)
+        return TrainingState(self.settings, targets, tree_counts, epoch, chunk, corpus)
+
+
+class WordRun(TrainingRun):
+    """By word2vec or fastText.
+
+    Parameters
+    ----------
+    start
+        Vectors of the first words, with their targets, instead of random ones.
     """
 
     def __init__(
@@ -64,10 +138,7 @@ class WordRun:
         start: Trained | None = None,
         counts: np.ndarray | None = None,
     ) -> None:
-        if not 1 <= dim <= 1 << 16:
-            raise ValueError(f"WordVectors.train: dim={dim} must be between 1 and 65536")
-        self.corpus, self.words, self.settings, self.dim = corpus, words, settings, dim
-        self.counts = corpus.counts if counts is None else counts
+        super().__init__(corpus, words, settings, dim, counts)
         state = None if start is None else start.training
         self.subwords = None
         if settings.has_subwords:
@@ -100,53 +171,11 @@ class WordRun:
         targets = start.training.targets
         self.targets[: len(targets), : self.dim] = targets
 
-    def run(
-        self,
-        progress: Progress = False,
-        save: Callable[[TrainedWords], None] | None = None,
-        seconds: float = 600.0,
-    ) -> None:
-        """All that is left.
-
-        `save` gets the vectors about every so many seconds, at the end, and when something is
-        raised.
-        """
-        saved = time.perf_counter()
-
-        def after_step() -> None:
-            nonlocal saved
-            if save is not None and time.perf_counter() - saved > seconds:
-                save(self.result())
-                saved = time.perf_counter()
-
-        trainer = self.trainer
-        words = trainer.words_before(trainer.chunks)
-        try:
-            run_epochs(trainer, self.settings.epochs, words, progress, trainer.place, after_step)
-        except BaseException:
-            # What an error of the kernels broke off has no place.
-            if save is not None and trainer.place is not None:
-                save(self.result())
-            raise
-        if save is not None:
-            save(self.result())
-
-    def go_to(self, epoch: int, chunk: int) -> None:
-        """The place where a training was broken off."""
-        if epoch < self.settings.epochs:
-            self.trainer.go_to(epoch, chunk)
-
     def result(self) -> TrainedWords:
-        """What has been trained by now."""
         count = len(self.words)
         vectors = np.ascontiguousarray(self.inputs[:count, : self.dim])
         targets = np.ascontiguousarray(self.targets[:, : self.dim])
-        state = TrainingState(self.settings, targets, self.tree_counts)
-        epoch, chunk = self.trainer.place
-        if epoch < self.settings.epochs:
-            state = replace(state, epoch=epoch, chunk=chunk, corpus=checksum(self.corpus))
-        else:
-            state = replace(state, epoch=epoch)
+        state = self.state(targets, self.tree_counts)
         if self.subwords is None:
             return TrainedWords(self.words, vectors, self.counts, None, state)
         rows = np.ascontiguousarray(self.inputs[count:, : self.dim])

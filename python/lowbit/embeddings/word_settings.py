@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from lowbit.embeddings.glove_settings import GloveSettings, glove_from_json
 from lowbit.embeddings.settings_json import check_seed, checked_fields, make_plain
 from lowbit.embeddings.word_training import LEARNING_RATE, PREDICTING, SHARDS
 
@@ -42,6 +43,8 @@ class TrainingSettings:
     buckets: int = 2_000_000
     seed: int = 0
     deterministic: bool = False
+
+    may_go_on: ClassVar[bool] = False  # for more epochs: the learning rate has come to its end
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -90,6 +93,10 @@ class TrainingSettings:
             "min_lr": self.min_lr,
         }
 
+    def as_json(self) -> dict[str, Any]:
+        """What a file keeps."""
+        return asdict(self)
+
     def for_more(self, changed: dict[str, Any]) -> TrainingSettings:
         """Settings for another corpus: of what may change, `changed`; random choices are new.
 
@@ -113,18 +120,20 @@ class TrainingState:
 
     Attributes
     ----------
-    settings : TrainingSettings
+    settings : TrainingSettings or GloveSettings
     targets : float32 [words, dim]
-        The other table; for hierarchical softmax of the inner nodes, [words - 1, dim].
+        The other table; for hierarchical softmax of the inner nodes, [words - 1, dim]. For GloVe
+        all that is trained, [words, 4, dim + 2]: a word's own vector, its bias, and a one; its
+        context vector, a one, and its bias; and the sums of squares of both, which begin at 1.
     tree_counts : int64 [words] or None
         Of which the tree was made.
     epoch, chunk : int
-        What comes next, counted from 0; chunks are some sentences each.
+        What comes next, counted from 0; chunks are some sentences each, of GloVe rounds.
     corpus : str
-        A checksum; "" where the training is at its end.
+        A checksum; "" where the training is at its end, and is not by GloVe.
     """
 
-    settings: TrainingSettings
+    settings: TrainingSettings | GloveSettings
     targets: np.ndarray
     tree_counts: np.ndarray | None = None
     epoch: int = 0
@@ -134,7 +143,7 @@ class TrainingState:
     def to_json(self) -> str:
         """All but the arrays."""
         place = {"epoch": self.epoch, "chunk": self.chunk, "corpus": self.corpus}
-        return json.dumps({"settings": asdict(self.settings)} | place)
+        return json.dumps({"settings": self.settings.as_json()} | place)
 
 
 def state_from_json(text: str) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def state_from_json(text: str) -> dict[str, Any]:
     read = json.loads(text)
     if not isinstance(read, dict) or set(read) != {"settings", "epoch", "chunk", "corpus"}:
         raise ValueError("it has not the entries of a training")
-    settings = TrainingSettings(**checked_fields(TrainingSettings, read["settings"]))
+    settings = _settings_from_json(read["settings"])
     epoch, chunk, corpus = read["epoch"], read["chunk"], read["corpus"]
     if type(epoch) is not int or type(chunk) is not int or not isinstance(corpus, str):
         raise ValueError("epoch and chunk must be integers, corpus a string")
@@ -157,3 +166,9 @@ def state_from_json(text: str) -> dict[str, Any]:
     if chunk and (epoch == settings.epochs or chunk % settings.chunks_at_once):
         raise ValueError(f"no training goes on at chunk {chunk} of epoch {epoch}")
     return {"settings": settings, "epoch": epoch, "chunk": chunk, "corpus": corpus}
+
+
+def _settings_from_json(read: Any) -> TrainingSettings | GloveSettings:
+    if isinstance(read, dict) and read.get("method") == GloveSettings.method:
+        return glove_from_json(read)
+    return TrainingSettings(**checked_fields(TrainingSettings, read))

@@ -138,20 +138,16 @@ def new_table(rows: int, dim: int) -> np.ndarray:
 def run_epochs(
     trainer: Any,
     epochs: int,
-    words: int,
-    progress: Progress,
-    begin: tuple[int, int] = (0, 0),
-    after_step: Callable[[], None] | None = None,
+    report: Callable[[TrainingProgress], Any] | None,
+    after_step: Callable[[], None],
 ) -> None:
-    """All epochs, in steps of a fifth of a second, between which Ctrl-C is heard.
-
-    `words` are those of an epoch. It begins with an epoch and a chunk of it.
-    """
-    report = progress if callable(progress) else print_progress if progress else None
-    began, first = time.perf_counter(), begin[1]
-    before = passed = begin[0] * words + (trainer.words_before(first) if first else 0)
+    """All that is left of the epochs from the trainer's place on, in steps of a fifth of a second,
+    between which Ctrl-C is heard."""
+    began, words = time.perf_counter(), trainer.words_before(trainer.chunks)
+    begin, first = trainer.place
+    before = passed = begin * words + trainer.words_before(first)
     step = SHARDS * max(1, _core.get_num_threads())
-    for epoch in range(begin[0], epochs):
+    for epoch in range(begin, epochs):
         loss, pairs = 0.0, 0
         while first < trainer.chunks:
             started = time.perf_counter()
@@ -167,8 +163,7 @@ def run_epochs(
                 report(TrainingProgress(epoch + 1, epochs, passed, epochs * words, rate, mean))
             if now - started < SECONDS_OF_A_STEP / 2:
                 step *= 2
-            if after_step:
-                after_step()
+            after_step()
         first = 0
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from lowbit.arrays import as_float32
-from lowbit.embeddings.continued_training import ContinuedTraining
-from lowbit.embeddings.glove import GloveOptions, train_glove
+from lowbit.embeddings.continued_training import ContinuedTraining, new_run
+from lowbit.embeddings.glove_settings import GloveOptions, GloveSettings
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_queries import WordQueries
-from lowbit.embeddings.word_runs import WordRun
 from lowbit.embeddings.word_settings import TrainingSettings, TrainingState
 from lowbit.embeddings.word_training import METHODS, Progress, decode_words, read_corpus
 
@@ -41,7 +40,8 @@ class WordVectors(ContinuedTraining, WordQueries):
     counts : int64 [len(words)] or None
     subwords : SubwordTable or None
     training : TrainingState or None
-        Holds the other table of the training, as large as the vectors; set it to None to free it.
+        Holds the other table of the training, as large as the vectors, of GloVe four times as
+        large and a little more; set it to None to free it.
 
     Raises
     ------
@@ -187,34 +187,28 @@ class WordVectors(ContinuedTraining, WordQueries):
         if method not in METHODS:
             known = ", ".join(f'"{name}"' for name in METHODS)
             raise ValueError(f'WordVectors.train: method="{method}" is not known; use {known}')
+        given = {"window": window, "epochs": epochs, "lr": lr, "seed": seed}
+        given = {name: value for name, value in given.items() if value is not None}
         if method == "glove":
-            if checkpoint is not None:
-                raise ValueError(
-                    'WordVectors.train: method="glove" has no checkpoints; leave checkpoint out'
-                )
-            read = read_corpus(corpus, min_count, max_vocab)
-            vectors = train_glove(read, dim, window, epochs, lr, seed, progress, glove)
-            return cls(decode_words(read.words), vectors, read.counts)
-        settings = TrainingSettings(
-            method=method,
-            loss=loss,
-            window=5 if window is None else window,
-            negative=negative,
-            min_count=min_count,
-            max_vocab=max_vocab,
-            sample=sample,
-            ns_exponent=ns_exponent,
-            epochs=5 if epochs is None else epochs,
-            lr=lr,
-            min_lr=min_lr,
-            cbow_gradient=cbow_gradient,
-            ngrams=tuple(ngrams),
-            buckets=buckets,
-            seed=seed,
-            deterministic=deterministic,
-        )
+            settings = GloveSettings(**given, options=glove or GloveOptions())
+        else:
+            settings = TrainingSettings(
+                method=method,
+                loss=loss,
+                negative=negative,
+                min_count=min_count,
+                max_vocab=max_vocab,
+                sample=sample,
+                ns_exponent=ns_exponent,
+                min_lr=min_lr,
+                cbow_gradient=cbow_gradient,
+                ngrams=tuple(ngrams),
+                buckets=buckets,
+                deterministic=deterministic,
+                **given,
+            )
         read = read_corpus(corpus, min_count, max_vocab)
-        run = WordRun(read, decode_words(read.words), settings, dim)
+        run = new_run(read, decode_words(read.words), settings, dim)
         return cls._finish(run, progress, checkpoint, checkpoint_seconds)
 
     @classmethod
@@ -265,7 +259,8 @@ class WordVectors(ContinuedTraining, WordQueries):
         fastText's .bin, which keeps what unknown words need.
 
         With `training`, which .safetensors alone can hold, the targets and settings of the training
-        are written, too, for `train_more`, and the n-grams of fastText: a file of twice the size.
+        are written, too, for `train_more` and `resume`, and the n-grams of fastText: a file of
+        twice the size, of GloVe five times.
 
         Raises
         ------

@@ -1,7 +1,8 @@
 """The training of word vectors inside a safetensors file, beside words, vectors and counts.
 
 metadata "training"   JSON: settings, the place to go on at, a checksum of the corpus
-targets               F32 [words, dim], of hierarchical softmax [words - 1, dim]
+targets               F32 [words, dim], of hierarchical softmax [words - 1, dim], of GloVe
+                      [words, 4, dim + 2]
 tree_counts           I64 [words], of hierarchical softmax
 word_rows             F32 [words, dim], of fastText, whose vectors are means; and
 ngram_rows, buckets   F32 [n, dim], I32 [n] rising: rows of n-grams
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lowbit.embeddings.glove_settings import GloveSettings
 from lowbit.embeddings.subwords import SubwordTable
 from lowbit.embeddings.word_settings import TrainingState, state_from_json
 from lowbit.errors import FileFormatError
@@ -77,6 +79,8 @@ def read_training(file: SafetensorsFile, mapped: bool) -> Training:
         _require(file, "tree_counts", "I64", 1)
         tree_counts = file.read("tree_counts")
     targets = read_rows(file, "targets", mapped)
+    if isinstance(read["settings"], GloveSettings) and not mapped:
+        _check_glove(targets, file.path)
     state = TrainingState(targets=targets, tree_counts=tree_counts, **read)
     if state.settings.has_tree:
         _check_tree(tree_counts, rows, file.path)
@@ -88,6 +92,17 @@ def _require(file: SafetensorsFile, name: str, dtype: str, dims: int) -> None:
     entry = file.tensors.get(name)
     if entry is None or entry.dtype != dtype or len(entry.shape) != dims:
         raise FileFormatError(f"{file.path}: needs a {dims}-dimensional {name!r} of {dtype}")
+
+
+def _check_glove(table: np.ndarray, path: str) -> None:
+    # Where a number is none, the least and the largest are none.
+    least, most = table.min(initial=1), table.max(initial=1)
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise FileFormatError(f"{path}: a number of targets is infinite or none")
+    if table[:, 2:].min(initial=1) < 1:
+        raise FileFormatError(f"{path}: sums of squares in targets must be at least 1")
+    if (table[:, 0, -1] != 1).any() or (table[:, 1, -2] != 1).any():
+        raise FileFormatError(f"{path}: targets must have ones beside their biases")
 
 
 def _check_tree(counts: np.ndarray | None, rows: int, path: str) -> None:
