@@ -12,7 +12,9 @@ import pytest
 import lowbit as lb
 from cli_runs import refused
 from lowbit.cli import main
+from lowbit.cli.console import Progress
 from lowbit.cli.vector_arguments import vector_method
+from lowbit.embeddings import word_training
 from lowbit.embeddings.word_training import METHODS
 
 SETTINGS = ["--dim", 12, "--epochs", 2, "--seed", 3, "--min-count", 2, "--deterministic"]
@@ -108,6 +110,66 @@ def test_progress_is_shown(corpus, capsys, monkeypatch):
     assert main([*map(str, words)]) == 0
     shown = capsys.readouterr().err
     assert "training, thousands:" in shown and "epoch 2 of 2" in shown and "loss" in shown
+
+
+def interrupt_once(monkeypatch):
+    """Ctrl-C when a training tells for the first time how far it is."""
+    left, update = iter([KeyboardInterrupt]), Progress.update
+
+    def show(*args):
+        for error in left:
+            raise error
+        update(*args)
+
+    monkeypatch.setattr(Progress, "update", show)
+    monkeypatch.setattr(word_training, "SECONDS_OF_A_STEP", 0)
+
+
+@pytest.mark.parametrize("method", ["skipgram", "fasttext", "glove"])
+def test_a_training_that_is_interrupted_goes_on(method, corpus, here, capsys, monkeypatch):
+    settings = ["--method", method, *SETTINGS]
+    words = ["train-vectors", corpus, "-o", "v.bin", *settings, "--checkpoint", "run.safetensors"]
+    interrupt_once(monkeypatch)
+    assert main([*map(str, words)]) == 130
+    told = "interrupted; a valid checkpoint is in run.safetensors"
+    assert told in capsys.readouterr().err and not Path("v.bin").exists()
+    state = lb.WordVectors.load("run.safetensors").training
+    assert (state.epoch, state.chunk) > (0, 0) and state.epoch < 2
+    again = ["train-vectors", corpus, "--resume", "run.safetensors", "-o"]
+    assert "run.safetensors exists; choose" in refused(capsys, *words).replace("'", "")
+    report = document(capsys, *again, "v.bin")
+    options = {"epochs": 2, "seed": 3, "min_count": 2, "deterministic": True}
+    expected = lb.WordVectors.train(corpus, method, 12, **options)
+    assert lb.WordVectors.load("v.bin").vectors.tobytes() == expected.vectors.tobytes()
+    assert (report["method"], report["resumed"], report["settings"]) == (method, True, {})
+    assert report["checkpoint"] == "run.safetensors" and report["loss"] > 0
+    nothing = document(capsys, *again, "w.bin")
+    assert nothing["loss"] is None and Path("w.bin").read_bytes() == Path("v.bin").read_bytes()
+    if method == "glove":
+        assert document(capsys, *again, "m.bin", "--epochs", 3)["settings"] == {"epochs": 3}
+        more = lb.WordVectors.train(corpus, method, 12, **options | {"epochs": 3})
+        assert lb.WordVectors.load("m.bin").vectors.tobytes() == more.vectors.tobytes()
+    else:
+        assert "epochs are for" in refused(capsys, *again, "m.bin", "--epochs", 3)
+    assert not Path("m.bin").exists() or method == "glove"
+
+
+def test_checkpoints_are_checked_before_any_work(corpus, here, capsys):
+    def line(*words: object) -> str:
+        return refused(capsys, "train-vectors", corpus, "-o", "v.safetensors", *words)
+
+    lb.WordVectors(["a"], np.eye(1)).save("plain.safetensors")
+    assert "--checkpoint must end in .safetensors" in line("--checkpoint", "run.bin")
+    assert "the folder of --checkpoint" in line("--checkpoint", "none/run.safetensors")
+    assert "--checkpoint and --output are one file" in line("--checkpoint", "v.safetensors")
+    assert "these vectors have no targets" in line("--resume", "plain.safetensors")
+    assert line("--resume", "none.safetensors") == "none.safetensors: No such file or directory"
+    for words in (["--dim", 9], ["--method", "glove"], ["--min-count", 2], ["--deterministic"]):
+        said = line("--resume", "plain.safetensors", *words)
+        assert f"--resume takes the settings of the file; leave {words[0]} out" in said
+    with pytest.raises(SystemExit):
+        line("--resume", "plain.safetensors", "--checkpoint", "run.safetensors")
+    assert sorted(path.name for path in here.glob("*.safetensors")) == ["plain.safetensors"]
 
 
 def test_faulty_trainings_leave_nothing(corpus, here, capsys):

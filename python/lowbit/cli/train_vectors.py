@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ SETTINGS = (
     "deterministic",
 )
 """Options that go to `WordVectors.train` where they are given."""
+RESUMED = ("epochs",)
+"""Those that go to `WordVectors.resume`, which has the others from the file."""
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -44,19 +48,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     path = check_output("train-vectors", args.output, tuple(SUFFIXES))
     if path.exists():
         raise FileExistsError(f"train-vectors: --output {args.output!r} exists; choose a new name")
+    checkpoint = _checkpoint(args, path)
     console.unfinished = "no vectors were written"
     corpus = [Path(name) for name in args.corpus]
     size = sum(part.stat().st_size for part in corpus)
     tests = {name: _is_analogies(name) for name in args.evaluate}
-    given = {name: getattr(args, name) for name in SETTINGS}
-    settings = {name: value for name, value in given.items() if value is not None}
+    settings = _settings(args)
     watch = Stopwatch()
-    wv, last = _train(args, corpus, settings, console)
+    with _kept(checkpoint, console):
+        wv, last = _train(args, corpus, settings, console)
     seconds = watch.seconds
     # fastText's own .bin keeps what unknown words need.
     own = wv.subwords is not None and path.suffix == ".bin"
     wv.save(path, "fasttext" if own else None)
-    console.unfinished = f"the vectors are in {path}"
+    console.checkpoint, console.unfinished = None, f"the vectors are in {path}"
     reports = {name: _evaluate(wv, name, analogies) for name, analogies in tests.items()}
     report = {
         "command": "train-vectors",
@@ -66,8 +71,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "output": args.output,
         "format": "fasttext" if own else SUFFIXES[path.suffix],
         "file_bytes": path.stat().st_size,
-        "method": args.method,
-        "settings": settings,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "resumed": args.resume is not None,
+        "method": wv.training.settings.method,
+        "settings": {name: settings[name] for name in SETTINGS if name in settings},
         "words": len(wv),
         "dim": wv.dim,
         "loss": finite(last.loss) if last else None,
@@ -80,6 +87,47 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if wv.subwords is not None and not own:
         console.notice("n-grams are not in this file: a name with .bin keeps them")
     return OK
+
+
+def _checkpoint(args: argparse.Namespace, output: Path) -> Path | None:
+    """Where the training is kept; refuses what cannot be one before any work."""
+    name, option = args.checkpoint, "--checkpoint"
+    if args.resume is not None:
+        name, option = args.resume, "--resume"
+    if name is None:
+        return None
+    path = check_output("train-vectors", name, (".safetensors",), option)
+    if path.exists() and args.resume is None:
+        raise FileExistsError(
+            f"train-vectors: {option} {name!r} exists; choose a new name, or go on with it by "
+            "--resume"
+        )
+    if path.resolve() == output.resolve():
+        raise ValueError(f"train-vectors: {option} and --output are one file; name two")
+    return path
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(args, name) for name in ("method", "dim", *SETTINGS)}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if args.resume is not None:
+        for name in settings:
+            if name not in RESUMED:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(
+                    f"train-vectors: --resume takes the settings of the file; leave {option} out"
+                )
+    return settings
+
+
+@contextmanager
+def _kept(checkpoint: Path | None, console: Console) -> Iterator[None]:
+    """Have the console tell of a checkpoint that is there when something ends the training."""
+    try:
+        yield
+    finally:
+        if checkpoint is not None and checkpoint.exists():
+            console.checkpoint = str(checkpoint)
 
 
 def _train(
@@ -96,8 +144,11 @@ def _train(
             note = f"epoch {at.epoch} of {at.epochs}, {at.words_per_second:,.0f}/s"
             bar.update(done, total, f"{note}, loss {at.loss:.4f}")
 
-        wv = WordVectors.train(corpus, args.method, args.dim, progress=show, **settings)
-    return wv, last
+        seconds = args.checkpoint_seconds
+        shared = {"progress": show, "checkpoint_seconds": seconds} | settings
+        if args.resume is not None:
+            return WordVectors.resume(args.resume, corpus, **shared), last
+        return WordVectors.train(corpus, checkpoint=args.checkpoint, **shared), last
 
 
 def finite(value: float) -> float | None:

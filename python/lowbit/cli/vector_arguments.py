@@ -40,11 +40,12 @@ def add_train_vectors_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         type=vector_method,
-        default="skipgram",
         metavar="NAME",
-        help="skipgram, cbow, fasttext or another of WordVectors.train (default: %(default)s)",
+        help="skipgram, cbow, fasttext or another of WordVectors.train (default: skipgram)",
     )
-    parser.add_argument("--dim", type=whole(1, 65536), default=100, metavar="N")
+    parser.add_argument(
+        "--dim", type=whole(1, 65536), metavar="N", help="length of a vector (default: 100)"
+    )
     parser.add_argument(
         "--evaluate",
         metavar="FILE",
@@ -53,6 +54,7 @@ def add_train_vectors_options(parser: argparse.ArgumentParser) -> None:
         help="analogies (questions-words.txt) or judged pairs (wordsim353.tsv); may be repeated",
     )
     _add_settings(parser.add_argument_group("settings", "by default those of WordVectors.train"))
+    _add_checkpoints(parser.add_argument_group("going on"))
 
 
 def _add_settings(group: argparse._ArgumentGroup) -> None:
@@ -77,6 +79,27 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         default=None,
         help="the same vectors on any number of threads",
+    )
+
+
+def _add_checkpoints(group: argparse._ArgumentGroup) -> None:
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="run.safetensors, written while it trains and when that is interrupted",
+    )
+    either.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="go on with the training of a --checkpoint, with the same corpus and its settings",
+    )
+    group.add_argument(
+        "--checkpoint-seconds",
+        type=number(0, 1e9),
+        default=600,
+        metavar="S",
+        help="between two checkpoints (default: %(default)s)",
     )
 
 
