@@ -152,8 +152,8 @@ def compare_quality(corpus: Path, work: Path, options: argparse.Namespace) -> No
         return vectors.restrict([word for word in vectors if word != "<unk>"])
 
     subjects = {
-        "lowbit": partial(ours, False),
-        "lowbit, plain_biases": partial(ours, True),
+        "lowbit": partial(ours, True),
+        "lowbit, scaled biases": partial(ours, False),
         "GloVe": theirs,
     }
     word_quality.compare(subjects, options.seeds, *options.quality)

@@ -21,7 +21,7 @@ struct GloveOptions {
   double lr = 0.05;
   double x_max = 100, alpha = 0.75;  // a pair counts min(1, (count / x_max)^alpha)
   double clip = 100;                 // magnitude of a gradient's elements, at most
-  bool plain_biases = false;         // not multiplied by lr, nor clipped, as in GloVe's own program
+  bool plain_biases = true;          // not multiplied by lr, nor clipped, as in GloVe's own program
   uint64_t seed = 0;
 };
 

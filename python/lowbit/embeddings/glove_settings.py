@@ -30,7 +30,8 @@ class GloveOptions:
     grad_clip
         Elements of gradients are cut to this magnitude.
     plain_biases
-        Steps of biases are not multiplied by the learning rate, nor cut, as in GloVe's program.
+        Steps of biases are not multiplied by the learning rate, nor cut, as in GloVe's program; or
+        both, as those of vectors are.
     vectors
         "sum" of both vectors of a word (-model 2), or the "word" vector alone (-model 1).
     memory
@@ -55,7 +56,7 @@ class GloveOptions:
     symmetric: bool = True
     weighted: bool = True
     grad_clip: float = 100.0
-    plain_biases: bool = False
+    plain_biases: bool = True
     vectors: str = "sum"
     memory: int | float | str = "4GB"
     folder: str | os.PathLike[str] | None = None

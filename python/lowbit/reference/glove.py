@@ -124,7 +124,7 @@ class Steps:
     x_max: float = 100.0
     alpha: float = 0.75
     clip: float = 100.0
-    plain_biases: bool = False
+    plain_biases: bool = True
 
 
 def step(t: Tables, i: int, j: int, count: float, settings: Steps) -> float:
