@@ -135,7 +135,7 @@ def _train(
 ) -> tuple[WordVectors, TrainingProgress | None]:
     """The vectors, and how far the training was when it last told."""
     last = None
-    with console.progress("training, thousands:") as bar:
+    with console.progress("training, thousands") as bar:
 
         def show(at: TrainingProgress) -> None:
             nonlocal last
