@@ -9,17 +9,16 @@
 namespace lowbit::LOWBIT_ISA {
 namespace {
 
+// Counts what it has no room for.
 struct Writer {
   uint8_t* out;
+  int64_t room, written = 0;
 
-  void add(F32 v) {
-    store_i32(out, bits(v));
-    out += 64;
-  }
   void add(I32 v) {
-    store_i32(out, v);
-    out += 64;
+    if (written + 64 <= room) store_i32(out + written, v);
+    written += 64;
   }
+  void add(F32 v) { add(bits(v)); }
   void add(float v) { add(set1(v)); }
 };
 
@@ -63,10 +62,14 @@ void probe_exact(Writer& w, F32 a, F32 b, const float* table) {
   w.add(i - j);
   w.add(i & j);
   w.add(i | j);
+  w.add(i ^ j);
+  w.add(max_unsigned(i, j));
+  w.add(merge(i, j, set1i(0x0ff0ff00)));
   w.add(to_float(i));
   w.add(shift_left<0>(i)), w.add(shift_left<7>(i)), w.add(shift_left<31>(i));
   w.add(shift_right<0>(i)), w.add(shift_right<7>(i)), w.add(shift_right<31>(i));
   w.add(shift_right_signed<0>(i)), w.add(shift_right_signed<24>(i));
+  w.add(rotate_left<13>(i));
   w.add(lookup16(load_table(table), i));
   uint16_t half[16];
   w.add(to_bf16(a));
@@ -138,8 +141,8 @@ void probe_arithmetic(Writer& w, F32 a, F32 b) {
 
 }  // namespace
 
-void simd_probe(const SimdProbe& p) noexcept {
-  Writer w{p.out};
+int64_t simd_probe(const SimdProbe& p) noexcept {
+  Writer w{p.out, simd_probe_bytes(p.count)};
   for (int64_t i = 0; i < p.count; i += kLanes) {
     const F32 a = load(p.any + i), b = load(p.any + p.count - kLanes - i);
     probe_exact(w, a, b, p.finite + i);
@@ -158,7 +161,11 @@ void simd_probe(const SimdProbe& p) noexcept {
   float tile[16 * 17];
   transpose16(p.finite, 19, tile, 17);
   for (int r = 0; r < kLanes; ++r) w.add(load(tile + r * 17));
+  transpose8x16(p.finite, 19, tile, 8);
+  for (int r = 0; r < kLanes; r += 2) w.add(load(tile + r * 8));
   w.add(reduce_add16(p.finite));
+  w.add(lookup256(p.finite, reinterpret_cast<const uint8_t*>(p.any)));
+  return w.written;
 }
 
 }  // namespace lowbit::LOWBIT_ISA

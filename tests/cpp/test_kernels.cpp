@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -83,27 +84,33 @@ void run_probe(Results& results) {
   Bytes out(static_cast<size_t>(simd_probe_bytes(count)));
   const SimdProbe probe{any.data(), finite.data(), count, out.data()};
   const std::string isa = ops::active_isa();
+  int64_t written = 0;
 #if LOWBIT_HAVE_scalar
-  if (isa == "scalar") scalar::simd_probe(probe);
+  if (isa == "scalar") written = scalar::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_avx2
-  if (isa == "avx2") avx2::simd_probe(probe);
+  if (isa == "avx2") written = avx2::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_avx512
-  if (isa == "avx512") avx512::simd_probe(probe);
+  if (isa == "avx512") written = avx512::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_amx
-  if (isa == "amx") amx::simd_probe(probe);
+  if (isa == "amx") written = amx::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_neon_i8mm
-  if (isa == "neon_i8mm") neon_i8mm::simd_probe(probe);
+  if (isa == "neon_i8mm") written = neon_i8mm::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_neon_dot
-  if (isa == "neon_dot") neon_dot::simd_probe(probe);
+  if (isa == "neon_dot") written = neon_dot::simd_probe(probe);
 #endif
 #if LOWBIT_HAVE_neon
-  if (isa == "neon") neon::simd_probe(probe);
+  if (isa == "neon") written = neon::simd_probe(probe);
 #endif
+  if (written != std::ssize(out)) {
+    std::printf("simd_probe of %s wrote %lld bytes, simd_probe_bytes says %lld\n", isa.c_str(),
+                static_cast<long long>(written), static_cast<long long>(std::ssize(out)));
+    std::exit(1);
+  }
   results["simd"] = out;
 }
 
