@@ -83,6 +83,12 @@ inline void write_words(uint16_t* p, Pair x, int count) {
   for (int i = 0; i < count; ++i) p[i] = tile[i];
 }
 
+// How much of a block of 16 there is.
+template <bool whole>
+inline int lanes_of(int64_t count, int64_t i) {
+  return whole ? kLanes : static_cast<int>(count - i);
+}
+
 // The cosines and sines of tokens.
 struct Tables {
   explicit Tables(const RotaryArgs& args)
@@ -92,7 +98,9 @@ struct Tables {
 
   int64_t count() const { return pairs; }
   void prepare(int64_t, int64_t) {}
-  Factors in_order(int64_t token, int64_t i, int lanes) const {
+  template <bool whole>
+  Factors factors(int64_t token, int64_t i) const {
+    const int lanes = lanes_of<whole>(pairs, i);
     return {read(a.cos.row(token) + i, lanes), read(a.sin.row(token) + i, lanes) * set1(sign)};
   }
 
@@ -110,12 +118,6 @@ struct PreparedTables : Tables {
   int64_t begin = 0;
 };
 
-// How much of a block of 16 there is.
-template <bool whole>
-inline int lanes_of(int64_t count, int64_t i) {
-  return whole ? kLanes : static_cast<int>(count - i);
-}
-
 // Pair i is columns i and pairs + i.
 template <class Type, bool kRounded>
 struct Halves : Tables {
@@ -123,11 +125,6 @@ struct Halves : Tables {
   using Element = typename Type::Element;
   static constexpr int64_t kBlock = kLanes;
   static constexpr int kBlocks = 4;
-
-  template <bool whole>
-  Factors factors(int64_t token, int64_t i) const {
-    return in_order(token, i, lanes_of<whole>(pairs, i));
-  }
 
   template <bool whole>
   void turn(Element* x, int64_t i, const Factors& f) const {
@@ -256,11 +253,6 @@ struct Bf16Neighbours : Tables {
   using Element = uint16_t;
   static constexpr int64_t kBlock = kLanes;
   static constexpr int kBlocks = 4;
-
-  template <bool whole>
-  Factors factors(int64_t token, int64_t i) const {
-    return in_order(token, i, lanes_of<whole>(pairs, i));
-  }
 
   template <bool whole>
   void turn(uint16_t* x, int64_t i, const Factors& f) const {
